@@ -1,4 +1,4 @@
-"""Write ``environment.yml`` and ``binder/environment.yml`` from the lock, so that conda and Binder get the same versions.
+"""Write ``environment.yml`` and ``binder/environment.yml`` from the lock, so that conda has its versions too.
 
 conda gives Python; every package comes from pip at the lock's version. ``make lock`` runs this.
 """
@@ -40,8 +40,13 @@ def read_lock(lock: Path = LOCK) -> list[Requirement]:
 
 def applies_to(marker: Marker, platform: dict[str, str]) -> bool:
     """Whether a requirement with ``marker`` is installed on ``platform`` with our Python."""
-    python = {"python_version": PYTHON, "python_full_version": f"{PYTHON}.7", "implementation_name": "cpython"}
-    return marker.evaluate({**default_environment(), "platform_python_implementation": "CPython", **python, **platform})
+    python = {
+        "python_version": PYTHON,
+        "python_full_version": f"{PYTHON}.7",
+        "implementation_name": "cpython",
+        "platform_python_implementation": "CPython",
+    }
+    return marker.evaluate({**default_environment(), **python, **platform})
 
 
 def select_pins(requirements: list[Requirement]) -> list[str]:
@@ -60,7 +65,8 @@ def select_pins(requirements: list[Requirement]) -> list[str]:
 def render_environment(pins: list[str]) -> str:
     """Text of the conda environment file."""
     # packaging writes markers with double quotes: single ones around make the line a YAML string.
-    return HEADER.format(python=PYTHON) + "".join(f"      - '{pin}'\n" if ";" in pin else f"      - {pin}\n" for pin in pins)
+    lines = [f"      - '{pin}'\n" if ";" in pin else f"      - {pin}\n" for pin in pins]
+    return HEADER.format(python=PYTHON) + "".join(lines)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,8 @@
 """Fixtures that every test may use."""
 
+import importlib.util
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -15,3 +17,21 @@ def sample_folder() -> Path:
     if not folder.is_dir():
         pytest.skip(f"real sample data not found: CEIBA_SAMPLES is unset and {folder} does not exist")
     return folder
+
+
+@pytest.fixture(scope="session")
+def local_gateway():
+    """A Dask Gateway on loopback: ``environment`` for processes, ``settings`` for ``dask.config.set``."""
+    if sys.platform == "win32":
+        pytest.skip("dask-gateway-server runs on Linux and macOS only")
+    specification = importlib.util.spec_from_file_location(
+        "start_gateway", ROOT / "environments" / "local" / "start_gateway.py"
+    )
+    module = importlib.util.module_from_spec(specification)
+    sys.modules["start_gateway"] = module  # dataclasses look their module up
+    specification.loader.exec_module(module)
+    with module.run_gateway() as gateway, pytest.MonkeyPatch.context() as patch:
+        # A closed client closes again when it is collected, and raises. Python 3.11 can crash when pytest prints
+        # that traceback while a module is being compiled.
+        patch.delattr("dask_gateway.Gateway.__del__")
+        yield gateway
