@@ -1,0 +1,202 @@
+"""Evidence for a network from maps and site tables: values become states on the grid of the target.
+
+A pixel without a value, with a value outside the bins, or too far from any site has no evidence: it is missing, never
+guessed.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from ceiba.errors import NetworkError
+from ceiba.integrity.inference import MISSING
+from ceiba.networks import Network, Node, Source
+
+
+def bin_states(values: np.ndarray, edges: tuple[float, ...], count: int) -> np.ndarray:
+    """State number of each value, uint8, 255 where NaN.
+
+    ``edges`` ascend: ``count - 1`` of them leave the outer states open, ``count + 1`` close them, and a value outside is
+    missing. A value on an edge belongs to the state above; the last closing edge belongs to the last state.
+    """
+    values = np.asarray(values, float)
+    known = np.isfinite(values)
+    if len(edges) == count + 1:
+        known &= (values >= edges[0]) & (values <= edges[-1])
+        edges = edges[1:-1]
+    return np.where(known, np.digitize(values, edges), MISSING).astype(np.uint8)
+
+
+def class_states(codes: np.ndarray, node: Node) -> np.ndarray:
+    """State number of each code by the classes of the node's source, uint8, 255 for codes in no state."""
+    found = np.full(np.shape(codes), MISSING, np.uint8)
+    for state, members in node.source.classes.items():
+        found[np.isin(codes, members)] = node.states.index(state)
+    return found
+
+
+def quantile_edges(values: np.ndarray, count: int) -> tuple[float, ...]:
+    """Edges between at most ``count`` bins that hold equal shares of the values, as far as ties allow.
+
+    Values that repeat stay together, and what they take too much of is shared out among the bins that are left: a cover
+    that is 0 % in most pixels gets one bin for 0 and the others for the rest. Fewer edges come back where there are
+    fewer different values. NaN is ignored. Raises :class:`NetworkError` where fewer than two values differ.
+    """
+    values = np.asarray(values, float)
+    different, shares = np.unique(values[np.isfinite(values)], return_counts=True)
+    if different.size < 2:
+        raise NetworkError(f"cannot cut bins: only {different.size} different values")
+    edges: list[float] = []
+    left, held = shares.sum(), 0
+    for i, share in enumerate(shares[:-1]):
+        held += share
+        target = left / (count - len(edges))
+        # The bin closes before it would be fuller than it should, by more than it now is emptier.
+        if held + shares[i + 1] / 2 >= target:
+            edges.append((different[i] + different[i + 1]) / 2)
+            left, held = left - held, 0
+            if len(edges) == count - 1:
+                break
+    return tuple(float(edge) for edge in edges)
+
+
+def learn_bins(network: Network, opened: Mapping[str, xr.Dataset], *, quantile_bins: int = 0, where: np.ndarray | None = None):
+    """Network whose nodes with ``quantile_bins`` have edges cut from data, and states named by them.
+
+    ``quantile_bins`` (0: what each node's source says) is the most bins; ``where`` the pixels to learn from.
+    """
+    nodes = dict(network.nodes)
+    for name, node in network.nodes.items():
+        if node.source is None or not node.source.quantile_bins:
+            continue
+        values = _measurement(node, opened[node.source.name]).values
+        count = min(quantile_bins or node.source.quantile_bins, node.source.quantile_bins)
+        edges = quantile_edges(values if where is None else values[where], count)
+        source = replace(node.source, bins=edges)
+        nodes[name] = replace(node, states=bin_names(edges), source=source, table=None)
+    return replace(network, nodes=nodes)
+
+
+def bin_names(edges: tuple[float, ...]) -> tuple[str, ...]:
+    """Names of the states between edges: "under 2", "2 to 5", "5 and over"."""
+    words = [f"{edge:.6g}" for edge in edges]
+    between = [f"{low} to {high}" for low, high in zip(words[:-1], words[1:], strict=True)]
+    return (f"under {words[0]}", *between, f"{words[-1]} and over")
+
+
+def sites_to_raster(table: pd.DataFrame, measurement: str, geobox, *, radius_m: float) -> xr.DataArray:
+    """Value of the nearest site at each pixel no farther than ``radius_m`` from it, NaN elsewhere, dims (y, x).
+
+    ``table`` has ``site``, ``longitude``, ``latitude`` [degree, WGS 84] and the measurement; rows of one site (its
+    nights) are averaged. ``geobox`` must be in metres.
+    """
+    from pyproj import Transformer
+    from scipy.spatial import cKDTree
+
+    absent = sorted({"site", "longitude", "latitude", measurement} - set(table.columns))
+    if absent:
+        raise NetworkError(f"site table has no column {', '.join(absent)}; there are {', '.join(map(str, table.columns))}")
+    sites = table.dropna(subset=[measurement]).groupby("site")[["longitude", "latitude", measurement]].mean()
+    empty = np.full(geobox.shape, np.nan)
+    y, x = (geobox.coordinates[dim].values for dim in geobox.dimensions)
+    if len(sites):
+        to_grid = Transformer.from_crs("EPSG:4326", geobox.crs.to_wkt(), always_xy=True)
+        points = np.column_stack(to_grid.transform(sites["longitude"].to_numpy(), sites["latitude"].to_numpy()))
+        pixels = np.stack(np.broadcast_arrays(x[np.newaxis, :], y[:, np.newaxis]), axis=-1)
+        distance_m, nearest = cKDTree(points).query(pixels)
+        empty = np.where(distance_m <= radius_m, sites[measurement].to_numpy(float)[nearest], np.nan)
+    return xr.DataArray(empty, dims=("y", "x"), coords={"y": y, "x": x})
+
+
+def node_states(node: Node, opened: xr.Dataset | pd.DataFrame, geobox) -> xr.DataArray:
+    """States of one node on the target grid, uint8, 255 missing, dims (y, x).
+
+    Categorical measurements are resampled by majority, continuous ones by mean, site tables by the nearest site within
+    the source's radius. Raises :class:`NetworkError` where the measurement is not there.
+    """
+    source = node.source
+    if isinstance(opened, pd.DataFrame):
+        values = sites_to_raster(opened, source.measurement, geobox, radius_m=source.radius_m)
+    else:
+        values = resample(_measurement(node, opened), geobox, categorical=bool(source.classes))
+    if source.classes:
+        states = class_states(_without_nodata(values), node)
+    else:
+        states = bin_states(_as_floats(values), source.bins, len(node.states))
+    coords = {dim: values.coords[dim] for dim in ("y", "x")}
+    return xr.DataArray(states, dims=("y", "x"), coords=coords, attrs={"units": "1", "nodata": MISSING}, name=node.name)
+
+
+def resample(values: xr.DataArray, geobox, *, categorical: bool) -> xr.DataArray:
+    """``values`` (y, x) on ``geobox``: by majority where categorical, else by mean; unchanged if already on it."""
+    if values.odc.geobox == geobox:
+        return values
+    nodata = values.attrs.get("nodata")
+    if not categorical:
+        values, nodata = values.copy(data=_as_floats(values).astype(np.float32)), np.nan
+    return values.odc.reproject(geobox, resampling="mode" if categorical else "average", dst_nodata=nodata)
+
+
+def gather_evidence(
+    network: Network, opened: Mapping[str, xr.Dataset | pd.DataFrame], geobox
+) -> tuple[xr.Dataset, dict[str, str]]:
+    """Evidence of all nodes whose source is in ``opened``, and the nodes without: ``{node: missing source}``."""
+    found, missing = {}, {}
+    for name in network.evidence_nodes:
+        node = network.nodes[name]
+        if node.source is None:
+            missing[name] = ""
+        elif node.source.name not in opened:
+            missing[name] = node.source.name
+        else:
+            found[name] = node_states(node, opened[node.source.name], geobox).drop_attrs()
+    if not found:
+        raise NetworkError(f"network {network.name}: no evidence at all; its sources are {', '.join(sources(network))}")
+    return xr.Dataset(found), missing
+
+
+def sources(network: Network) -> dict[str, list[Source]]:
+    """Catalogue sources a network reads, with the measurements it takes from each."""
+    found: dict[str, list[Source]] = {}
+    for node in network.nodes.values():
+        if node.source is not None:
+            found.setdefault(node.source.name, []).append(node.source)
+    return found
+
+
+def detector_likelihood(states: np.ndarray, confusion: np.ndarray) -> np.ndarray:
+    """Soft evidence from a classifier with known errors, dims (..., state); NaN where ``states`` is missing (255).
+
+    ``confusion`` is P(reported state | true state) [1], dims (true state, reported state), rows summing to 1: an
+    acoustic detector that misses 30 % of what calls is a row (0.7, 0.3).
+    """
+    confusion = np.asarray(confusion, float)
+    if confusion.ndim != 2 or np.abs(confusion.sum(axis=1) - 1).max() > 1e-6:
+        raise NetworkError(f"rows of a confusion matrix (true, reported) must sum to 1, got {confusion.tolist()}")
+    known = np.asarray(states) != MISSING
+    reported = np.where(known, states, 0)
+    return np.where(known[..., np.newaxis], confusion.T[reported], np.nan)
+
+
+def _measurement(node: Node, opened: xr.Dataset) -> xr.DataArray:
+    if node.source.measurement not in opened:
+        raise NetworkError(
+            f"{node.source.name} has no measurement {node.source.measurement!r} for node {node.name}; there are "
+            f"{', '.join(map(str, opened.data_vars))}"
+        )
+    values = opened[node.source.measurement]
+    return values.isel(time=0, drop=True) if "time" in values.dims and values.sizes["time"] == 1 else values
+
+
+def _without_nodata(values: xr.DataArray) -> np.ndarray:
+    """Class codes as numbers, NaN where no data."""
+    return _as_floats(values)
+
+
+def _as_floats(values: xr.DataArray) -> np.ndarray:
+    nodata = values.attrs.get("nodata")
+    array = values.values.astype(float)
+    return array if nodata is None else np.where(array == nodata, np.nan, array)
