@@ -30,8 +30,8 @@ def local_gateway():
     module = importlib.util.module_from_spec(specification)
     sys.modules["start_gateway"] = module  # dataclasses look their module up
     specification.loader.exec_module(module)
-    # A closed client closes again when it is collected, and raises. Python 3.11 can crash when pytest shows that
-    # while a module is being compiled, even after the last test: so this is not undone.
+    # A closed client closes again when it is collected, and raises. Python 3.11 can crash when pytest shows
+    # that while a module is being compiled, even after the last test: so this is not undone.
     client = importlib.import_module("dask_gateway").Gateway
     if "__del__" in vars(client):
         del client.__del__
