@@ -75,7 +75,7 @@ def sources() -> list[tuple[str, str]]:
 
 
 def used_keys(code: str) -> set[str]:
-    """Literal first arguments of ``labels.both()`` and ``labels.text()``, by whatever name they were imported."""
+    """Literal first arguments of ``labels.both()`` and ``labels.text()``."""
     keys = set()
     for node in ast.walk(ast.parse(code)):
         if isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
