@@ -285,3 +285,13 @@ def test_helm_values_fit_their_schema(chart):
     broken = json.loads(json.dumps(values)) | {"misspelt": {}}
     with pytest.raises(jsonschema.ValidationError, match="misspelt"):
         jsonschema.validate(broken, schema)
+
+
+def test_hub_lets_users_and_their_servers_reach_the_gateway():
+    values = yaml.safe_load((ENVIRONMENTS / "jupyterhub" / "values.yaml").read_text(encoding="utf-8"))
+    for role in ("user", "server"):
+        assert "access:services!service=dask-gateway" in values["hub"]["loadRoles"][role]["scopes"]
+    gateway = yaml.safe_load((ENVIRONMENTS / "dask-gateway" / "values.yaml").read_text(encoding="utf-8"))
+    prefix = gateway["gateway"]["prefix"]
+    assert values["singleuser"]["extraEnv"]["DASK_GATEWAY__PUBLIC_ADDRESS"] == prefix
+    assert gateway["gateway"]["backend"]["image"] == values["singleuser"]["image"]
