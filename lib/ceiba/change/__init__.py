@@ -1,0 +1,1 @@
+"""Land-cover change between two dates: detection, minimum mapping unit and areas."""

@@ -1,0 +1,1 @@
+"""Land cover: features, samples, forests with calibrated probabilities, validation and areas."""
