@@ -1,8 +1,8 @@
-"""Run the benchmarks and write their figures to ``reports/published/``, where nothing else writes: `make bench`.
+"""Run the benchmarks and write their figures to ``reports/published/``: only `make bench` writes there.
 
     python tests/benchmarks/run_benchmarks.py [STAGE ...]
 
-Each ``bench_<stage>.py`` beside this file has a ``main()`` that returns a mapping of figures, names with units.
+Each ``bench_<stage>.py`` beside this file has a ``main()`` that returns figures by name, with their units.
 A stage that fails is named at the end, its older table stays, and the exit code is 1.
 """
 
