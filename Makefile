@@ -22,7 +22,7 @@ help:  ## this list
 setup: $(STAMP)  ## only the set-up: Python packages and the library, in .venv
 
 run: $(STAMP)  ## the main job: every stage on the sample data, then the report (ARGS="..." for options of `ceiba run`)
-	$(PYTHON) -m ceiba.cli run $(ARGS)
+	.venv/bin/ceiba run $(ARGS)
 
 test: $(STAMP) chromium  ## all tests, with coverage of the library (ARGS="..." for options of pytest)
 	$(PYTHON) -m pytest tests --cov=ceiba --cov-config=tests/coveragerc --cov-report=term:skip-covered --cov-fail-under=85 $(ARGS)
@@ -32,7 +32,7 @@ lab: $(STAMP)  ## JupyterLab on the notebooks
 		$$(test "$$(id -u)" != 0 || echo --allow-root) $(ARGS)
 
 serve: $(STAMP)  ## the dashboards (ARGS="--port 5006")
-	$(PYTHON) -m ceiba.cli serve $(ARGS)
+	.venv/bin/ceiba serve $(ARGS)
 
 bench: $(STAMP)  ## accuracy and speed against reference answers; writes reports/published/ (ARGS="mosaics" for one stage)
 	$(PYTHON) tests/benchmarks/run_benchmarks.py $(ARGS)
