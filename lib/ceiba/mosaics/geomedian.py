@@ -1,0 +1,209 @@
+"""Geometric median mosaics (geomedians) with the median absolute deviations around them."""
+
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import xarray as xr
+
+from ceiba.errors import InputError
+from ceiba.mosaics.band_unrolling import LANES
+from ceiba.mosaics.geomedian_kernel import geomedian_of_pixels
+from ceiba.mosaics.sorting_networks import sorting_networks
+
+STATISTICS = {
+    "emad": "median Euclidean distance to the geomedian",
+    "smad": "median cosine distance to the geomedian",
+    "bcmad": "median Bray-Curtis distance to the geomedian",
+}
+PIXELS_A_PART = 256 * LANES
+
+
+def geomedian(
+    bands: xr.Dataset,
+    clear: xr.DataArray | None = None,
+    *,
+    min_observations: int = 1,
+    threads: int = 1,
+    tolerance: float = 1e-5,
+) -> xr.Dataset:
+    """Geometric median of the clear observations of every pixel, with its three deviations and their number.
+
+    An observation counts where it is clear and no band of it is missing. The result is the same to the bit
+    whatever the number of threads and wherever a block begins. Input with Dask chunks gives a lazy result.
+
+    Parameters
+    ----------
+    bands
+        One variable a band, dims ``(time, y, x)``: integers with the attributes ``nodata``, ``scale`` and
+        ``offset`` (reflectance [1] is ``scale * value + offset``, the same for all bands), or floats in
+        reflectance with NaN.
+    clear
+        Whether an observation is clear, boolean, dims ``(time, y, x)``; all are where it is None.
+    min_observations
+        Pixels with fewer observations are NaN; their count is kept.
+    threads
+        Threads to compute with.
+    tolerance
+        Length of the last step [1]; the result is nearer to the minimum than that.
+
+    Returns
+    -------
+    xr.Dataset
+        dims ``(y, x)``: every band in reflectance [1], ``emad`` [1], ``smad`` [1], ``bcmad`` [1], all
+        float32, and ``count`` [1], uint16.
+
+    Raises
+    ------
+    InputError
+        No bands, no observations, dims or grids that differ, bands stored in different ways, or integers
+        without scale.
+
+    References
+    ----------
+    Geomedian: Roberts, Mueller, McIntyre 2017, doi:10.1109/TGRS.2017.2723896. Deviations: Roberts, Dunn,
+    Mueller 2018, doi:10.1109/IGARSS.2018.8518312.
+    """
+    names = list(bands.data_vars)
+    stored = _read_encoding(bands)
+    if clear is None:
+        clear = xr.ones_like(bands[names[0]], dtype=bool)
+    elif clear.dims != bands[names[0]].dims or clear.shape != bands[names[0]].shape:
+        shapes = f"{dict(clear.sizes)}, the bands have {dict(bands[names[0]].sizes)}"
+        raise InputError(f"the clear mask has {shapes}; give both on one grid")
+    arrays = [bands[name].data for name in names]
+    options = {**stored, "min_observations": min_observations, "threads": threads, "tolerance": tolerance}
+    if any(array is not None for array in (bands[name].chunks for name in names)):
+        stack = _map_blocks(arrays, clear.data, options)
+    else:
+        stack = geomedian_of_arrays(
+            [np.asarray(array) for array in arrays], np.asarray(clear.data), **options
+        )
+
+    coords = {name: coord for name, coord in bands.coords.items() if "time" not in coord.dims}
+    result = xr.Dataset(coords=coords)
+    for position, name in enumerate([*names, *STATISTICS]):
+        result[name] = (("y", "x"), stack[position])
+        result[name].attrs = {
+            "units": "1",
+            "nodata": np.nan,
+            "long_name": STATISTICS.get(name, f"geomedian of {name}"),
+        }
+        if "grid_mapping" in bands[names[0]].attrs:
+            result[name].attrs["grid_mapping"] = bands[names[0]].attrs["grid_mapping"]
+    result["count"] = (
+        ("y", "x"),
+        stack[-1].astype(np.uint16),
+        {"units": "1", "long_name": "clear observations"},
+    )
+    return result
+
+
+def geomedian_of_arrays(
+    bands: list[np.ndarray],
+    clear: np.ndarray,
+    *,
+    nodata: float | None,
+    scale: float,
+    offset: float,
+    min_observations: int = 1,
+    threads: int = 1,
+    tolerance: float = 1e-5,
+) -> np.ndarray:
+    """Geomedian, emad, smad, bcmad [1] and count of arrays (time, y, x): float32, dims (band + 4, y, x)."""
+    times, *shape = bands[0].shape
+    pixels = int(np.prod(shape))
+    dtype = np.dtype(np.float32) if bands[0].dtype.kind == "f" else bands[0].dtype
+    flat = tuple(_pad(band.reshape(times, pixels).astype(dtype, copy=False)) for band in bands)
+    flat_clear = _pad(clear.reshape(times, pixels)).view(np.uint8).ravel()
+    padded = flat[0].shape[1]
+    missing = np.nan if nodata is None else nodata
+    if dtype.kind in "iu" and not (
+        missing == missing and np.iinfo(dtype).min <= missing <= np.iinfo(dtype).max
+    ):
+        raise InputError(f"nodata {missing} cannot occur in {dtype} bands; correct the attribute")
+    result = np.empty((len(bands) + 3, padded), np.float32)
+    count = np.empty(padded, np.uint16)
+    networks = sorting_networks(times)
+
+    def compute(start: int) -> None:
+        stop = min(start + PIXELS_A_PART, padded)
+        numbers = (dtype.type(missing), np.float32(scale), np.float32(offset), np.float32(tolerance))
+        geomedian_of_pixels(flat, flat_clear, start, stop, *numbers, *networks, result, count)
+
+    starts = range(0, padded, PIXELS_A_PART)
+    if threads == 1:
+        for start in starts:
+            compute(start)
+    else:
+        with ThreadPoolExecutor(threads) as pool:
+            list(pool.map(compute, starts))
+    result[:, count < max(min_observations, 1)] = np.nan
+    stack = np.concatenate([result, count[np.newaxis].astype(np.float32)])
+    return stack[:, :pixels].reshape(len(bands) + 4, *shape)
+
+
+def _read_encoding(bands: xr.Dataset) -> dict[str, float | None]:
+    """Nodata, scale and offset that all bands share."""
+    if not bands.data_vars:
+        raise InputError("a geomedian needs at least one band, and none was given")
+    first = next(iter(bands.data_vars))
+    for name, band in bands.data_vars.items():
+        if band.dims != ("time", "y", "x"):
+            raise InputError(f"band {name!r} has dims {band.dims}; a geomedian needs (time, y, x)")
+        if band.dtype != bands[first].dtype:
+            raise InputError(
+                f"band {name!r} is {band.dtype} and {first!r} is {bands[first].dtype}; store all in one type"
+            )
+    if bands.sizes["time"] == 0:
+        raise InputError("a geomedian needs observations, and there is none in this period")
+    kind = bands[first].dtype.kind
+    if kind == "f":
+        return {"nodata": None, "scale": 1.0, "offset": 0.0}
+    if kind not in "iu":
+        raise InputError(f"bands are {bands[first].dtype}; a geomedian needs integers or floats")
+    encodings = {
+        name: _band_encoding(name, band.attrs, bands.attrs) for name, band in bands.data_vars.items()
+    }
+    for name, encoding in encodings.items():
+        if encoding != encodings[first]:
+            raise InputError(
+                f"band {name!r} is stored as {encoding} and {first!r} as {encodings[first]}; make them equal"
+            )
+    return encodings[first]
+
+
+def _band_encoding(name: str, attrs: Mapping, common: Mapping) -> dict[str, float | None]:
+    found = {**common, **attrs}
+    missing = [key for key in ("nodata", "scale", "offset") if key not in found]
+    if missing:
+        raise InputError(
+            f"integer band {name!r} lacks the attributes {', '.join(missing)}; its reflectance is unknown"
+        )
+    return {key: found[key] for key in ("nodata", "scale", "offset")}
+
+
+def _pad(array: np.ndarray) -> np.ndarray:
+    """The array (time, pixel) in C order, with at least LANES pixels."""
+    lacking = LANES - array.shape[1]
+    return np.ascontiguousarray(array if lacking <= 0 else np.pad(array, ((0, 0), (0, lacking)), mode="edge"))
+
+
+def _map_blocks(bands: list, clear, options: dict):
+    """Lazy stack (band + 4, y, x), one task a spatial chunk with all its dates."""
+    import dask.array
+
+    whole = [dask.array.asarray(bands[0]).rechunk({0: -1})]
+    whole += [
+        dask.array.asarray(array).rechunk({0: -1, 1: whole[0].chunks[1], 2: whole[0].chunks[2]})
+        for array in bands[1:]
+    ]
+    mask = dask.array.asarray(clear).rechunk(whole[0].chunks)
+
+    def compute(*blocks: np.ndarray) -> np.ndarray:
+        return geomedian_of_arrays(list(blocks[:-1]), blocks[-1], **options)
+
+    chunks = ((len(bands) + 4,), *whole[0].chunks[1:])
+    return dask.array.map_blocks(
+        compute, *whole, mask, dtype=np.float32, chunks=chunks, meta=np.empty((0, 0, 0), np.float32)
+    )
