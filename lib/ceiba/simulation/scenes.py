@@ -1,0 +1,177 @@
+"""Satellite scenes of the simulated area: Sentinel-2 like at 10 and 20 m, Landsat like at 30 m."""
+
+import datetime
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import ndimage
+
+from ceiba.simulation.clouds import DEEP_SHADOW, THICK_CLOUD, THIN_CLOUD, Sky, look_through, make_sky
+from ceiba.simulation.land_cover import WATER, land_cover_on
+from ceiba.simulation.layout import PIXEL_M, YEARS, block_mean, enlarge, grid_shape, random_stream
+from ceiba.simulation.spectra import BANDS, ndvi_of
+from ceiba.simulation.world import World, ground_reflectance
+
+SENTINEL_2_DATES, LANDSAT_DATES = 14, 8
+OVERPASS = datetime.time(16, 30)
+LANDSAT_PIXEL_M = 30.0
+# Standard deviation of sensor noise [1]: a constant part and a share of the reflectance.
+NOISE, NOISE_SHARE = 0.0015, 0.008
+# Broader bands of the older sensor see vegetation a little differently (after Claverie et al. 2018, doi:10.1016/j.rse.2018.09.002).
+LANDSAT_GAIN = {"blue": 0.98, "green": 1.005, "red": 0.98, "nir": 0.998, "swir_1": 1.01, "swir_2": 1.0}
+SCL = {"no_data": 0, "shadow": 3, "vegetation": 4, "bare": 5, "water": 6, "thin_cloud": 8, "thick_cloud": 9, "cirrus": 10}
+# Whole values of QA_PIXEL as the Landsat 8-9 Collection 2 product guide lists them: the flag bits 0 to 7 and the confidences.
+QA_PIXEL = {"fill": 1, "clear": 21824, "water": 21952, "cloud": 22280, "dilated": 21762, "shadow": 23888, "cirrus": 54596}
+LANDSAT_SCALE, LANDSAT_OFFSET = 2.75e-5, -0.2
+
+
+@dataclass(frozen=True)
+class Plan:
+    """When a scene is taken and how much cloud there is; ``missing`` is the share of the area beyond the swath [1]."""
+
+    name: str
+    time: datetime.datetime
+    cloud_cover: float
+    cirrus_cover: float
+    haze: float
+    missing: float
+
+
+def sun_position_deg(date: datetime.date) -> tuple[float, float]:
+    """Zenith and azimuth [degree, clockwise from north] of the sun at the overpass: low and southern in winter."""
+    winter = 0.5 + 0.5 * np.cos(2 * np.pi * (date.timetuple().tm_yday + 10) / 365.25)
+    return 24 + 27 * winter, 92 + 56 * winter
+
+
+def plan_scenes(seed: int, sensor: str) -> list[Plan]:
+    """Scenes of all years in order of time.
+
+    Cloud cover runs from 20 to 60 %, more in the rains (June to October); one or two scenes a year are nearly all cloud,
+    and two reach only part of the area.
+    """
+    random = random_stream(seed, f"{sensor} plan")
+    count, prefix = (SENTINEL_2_DATES, "s2a") if sensor == "sentinel_2" else (LANDSAT_DATES, "lc08")
+    plans = []
+    for year in YEARS:
+        step = 365 / count
+        overcast = set(random.choice(count, size=max(1, count // 8), replace=False).tolist())
+        partial = set(random.choice(count, size=2, replace=False).tolist())
+        for number in range(count):
+            day = int(step * number + random.integers(2, step - 2))
+            date = datetime.date(year, 1, 1) + datetime.timedelta(days=day)
+            rains = 6 <= date.month <= 10
+            cover = 0.2 + 0.4 * random.beta(1.8 if rains else 1.1, 2.4 if rains else 3.5)
+            plans.append(Plan(
+                name=f"{prefix}_{date:%Y%m%d}",
+                time=datetime.datetime.combine(date, OVERPASS),
+                cloud_cover=random.uniform(0.93, 0.98) if number in overcast else cover,
+                cirrus_cover=random.uniform(0.05, 0.2) if random.random() < 0.25 else 0.0,
+                haze=0.02 * random.beta(1.5, 5),
+                missing=random.uniform(0.08, 0.3) if number in partial else 0.0,
+            ))  # fmt: skip
+    return plans
+
+
+def sky_of(seed: int, plan: Plan) -> Sky:
+    """The sky of a planned scene."""
+    random = random_stream(seed, f"sky {plan.name}")
+    zenith, azimuth = sun_position_deg(plan.time.date())
+    return make_sky(
+        random,
+        grid_shape(PIXEL_M),
+        cloud_cover=plan.cloud_cover,
+        height_m=random.uniform(250, 700),
+        sun_zenith_deg=zenith,
+        sun_azimuth_deg=azimuth,
+        cirrus_cover=plan.cirrus_cover,
+        haze=plan.haze,
+    )
+
+
+def scene_classification(sky: Sky, ndvi: np.ndarray, water: np.ndarray) -> np.ndarray:
+    """Sentinel-2 scene classes of what is in the sky and else on the ground, dims ``(y, x)``, uint8.
+
+    ``ndvi`` [1] and ``water`` (bool) describe the ground. The cloud classes tell the truth of the sky but for the haze.
+    """
+    classes = np.where(water, SCL["water"], np.where(ndvi > 0.3, SCL["vegetation"], SCL["bare"]))
+    classes[sky.shadow > DEEP_SHADOW] = SCL["shadow"]
+    classes[sky.cirrus > 0] = SCL["cirrus"]
+    classes[sky.cloud >= THIN_CLOUD] = SCL["thin_cloud"]
+    classes[sky.cloud > THICK_CLOUD] = SCL["thick_cloud"]
+    return classes.astype(np.uint8)
+
+
+def qa_pixel(sky: Sky, water: np.ndarray) -> np.ndarray:
+    """Landsat Collection 2 QA_PIXEL of the sky and the ground, dims ``(y, x)``, uint16; clouds are dilated by two pixels."""
+    cloud = (sky.cloud >= 0.2) | ((sky.cloud >= THIN_CLOUD) & (sky.cirrus == 0))
+    values = np.where(water, QA_PIXEL["water"], QA_PIXEL["clear"])
+    values[sky.shadow > DEEP_SHADOW] = QA_PIXEL["shadow"]
+    values[sky.cirrus > 0] = QA_PIXEL["cirrus"]
+    values[ndimage.binary_dilation(cloud, iterations=2)] = QA_PIXEL["dilated"]
+    values[cloud] = QA_PIXEL["cloud"]
+    return values.astype(np.uint16)
+
+
+def swath_edge(seed: int, plan: Plan, shape: tuple[int, int]) -> np.ndarray:
+    """Pixels beyond the swath (bool), dims ``(y, x)``: a slanted strip at one side with the planned share."""
+    if plan.missing == 0:
+        return np.zeros(shape, dtype=bool)
+    east = random_stream(seed, f"swath {plan.name}").random() < 0.5
+    y, x = np.mgrid[: shape[0], : shape[1]]
+    distance = x + 0.2 * y if east else -x - 0.2 * y
+    return distance > np.quantile(distance, 1 - plan.missing)
+
+
+def sentinel_2_scene(world: World, plan: Plan, sky: Sky) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Bands of a Sentinel-2 scene at 10 m and at 20 m, uint16 with reflectance times 10 000 and 0 for no data.
+
+    Scene classes are made at 20 m and repeated at 10 m, as in the real product.
+    """
+    date = plan.time.date()
+    zenith, azimuth = sun_position_deg(date)
+    ground = ground_reflectance(world, date, sun_zenith_deg=zenith, sun_azimuth_deg=azimuth)
+    random = random_stream(world.seed, f"noise {plan.name}")
+    water = land_cover_on(world.first_codes, world.changes, date) == WATER
+    seen = {band: look_through(ground[BANDS.index(band)], sky, band) for band in ("blue", "green", "red", "nir", "swir_1")}
+    beyond_20m = swath_edge(world.seed, plan, grid_shape(20))
+    beyond_10m = enlarge(beyond_20m, 2, grid_shape(10))
+    sky_20m = Sky(*(block_mean(part, 2) for part in (sky.cloud, sky.shadow, sky.cirrus, sky.haze)))
+    classes = scene_classification(sky_20m, block_mean(ndvi_of(ground), 2), block_mean(water, 2) > 0.5)
+    classes[beyond_20m] = SCL["no_data"]
+
+    fine = {band: _to_10_000(_add_noise(seen[band], random), beyond_10m) for band in ("blue", "green", "red", "nir")}
+    fine["quality"] = enlarge(classes, 2, grid_shape(10)).astype(np.uint16)
+    coarse_seen = {band: block_mean(seen[band], 2) for band in ("green", "red", "nir", "swir_1")}
+    # The narrow band leaves out the water vapour that dims the broad one a little.
+    coarse_seen["nir"] *= 1.015
+    names = {"green": "green_20m", "red": "red_20m", "nir": "nir_narrow", "swir_1": "swir_1"}
+    coarse = {names[band]: _to_10_000(_add_noise(values, random), beyond_20m) for band, values in coarse_seen.items()}
+    coarse["quality_20m"] = classes.astype(np.uint16)
+    return fine, coarse
+
+
+def landsat_scene(world: World, plan: Plan, sky: Sky) -> dict[str, np.ndarray]:
+    """Bands of a Landsat scene at 30 m, uint16 numbers of Collection 2 Level 2 (reflectance is number * 2.75e-5 - 0.2)."""
+    date = plan.time.date()
+    zenith, azimuth = sun_position_deg(date)
+    ground = ground_reflectance(world, date, sun_zenith_deg=zenith, sun_azimuth_deg=azimuth)
+    random = random_stream(world.seed, f"noise {plan.name}")
+    water = block_mean(land_cover_on(world.first_codes, world.changes, date) == WATER, 3) > 0.5
+    sky_30m = Sky(*(block_mean(part, 3) for part in (sky.cloud, sky.shadow, sky.cirrus, sky.haze)))
+    beyond = swath_edge(world.seed, plan, grid_shape(LANDSAT_PIXEL_M))
+    bands = {}
+    for band, gain in LANDSAT_GAIN.items():
+        seen = block_mean(look_through(ground[BANDS.index(band)] * gain, sky, band), 3)
+        numbers = np.round((_add_noise(seen, random) - LANDSAT_OFFSET) / LANDSAT_SCALE)
+        bands[band] = np.where(beyond, 0, np.clip(numbers, 1, 65535)).astype(np.uint16)
+    bands["quality"] = np.where(beyond, QA_PIXEL["fill"], qa_pixel(sky_30m, water)).astype(np.uint16)
+    return bands
+
+
+def _add_noise(reflectance: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    noise = random.standard_normal(reflectance.shape, dtype=np.float32)
+    return reflectance + noise * (NOISE + NOISE_SHARE * reflectance)
+
+
+def _to_10_000(reflectance: np.ndarray, beyond: np.ndarray) -> np.ndarray:
+    return np.where(beyond, 0, np.clip(np.round(reflectance * 10_000), 1, 65535)).astype(np.uint16)

@@ -1,0 +1,60 @@
+"""Boundaries, protected areas and incentive areas of the simulated area."""
+
+from pathlib import Path
+
+import numpy as np
+import shapely
+from scipy import ndimage
+
+from ceiba.simulation.files import write_shapes
+from ceiba.simulation.layout import BOUNDS, CELL_M, LEFT_M, TOP_M, YEARS, random_stream
+from ceiba.simulation.world import World
+
+
+def municipalities(world: World) -> list[shapely.Polygon]:
+    """Three municipalities that share the area without gap, parted by two winding lines, west to east."""
+    random = random_stream(world.seed, "municipalities")
+    left, bottom, right, top = BOUNDS
+    y = np.linspace(top, bottom, 17)
+    lines = [left + (right - left) * share + random.uniform(-150, 150, y.size) for share in (0.36, 0.7)]
+    edges = [np.full(y.size, left), *lines, np.full(y.size, right)]
+    return [
+        shapely.Polygon([*zip(west, y, strict=True), *zip(east[::-1], y[::-1], strict=True)])
+        for west, east in zip(edges, edges[1:], strict=False)
+    ]
+
+
+def rectangles_around(mask: np.ndarray, *, count: int, half_m: float) -> list[shapely.Polygon]:
+    """Squares of half width ``half_m`` [m] around the most central cells of ``mask``, dims ``(y, x)`` at 80 m, apart."""
+    depth = ndimage.distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]
+    found: list[shapely.Polygon] = []
+    for cell in np.argsort(-depth, axis=None, kind="stable"):
+        row, column = np.unravel_index(cell, mask.shape)
+        x, y = LEFT_M + (column + 0.5) * CELL_M, TOP_M - (row + 0.5) * CELL_M
+        square = shapely.box(x - half_m, y - half_m, x + half_m, y + half_m).intersection(shapely.box(*BOUNDS))
+        if not any(square.intersects(other) for other in found):
+            found.append(square)
+        if len(found) == count:
+            break
+    return found
+
+
+def write_vector_files(folder: Path, world: World) -> None:
+    """Write ``boundaries.gpkg``, ``protected_areas.gpkg`` and ``incentives.gpkg`` below ``folder``."""
+    condition = world.condition[YEARS[0]].states["condition"]
+    cover = world.condition[YEARS[0]].states["land_cover"]
+    names = ["Municipio Poniente (simulado)", "Municipio Centro (simulado)", "Municipio Oriente (simulado)"]
+    _write(folder / "boundaries.gpkg", municipalities(world), names, ["municipality"] * 3)
+    reserves = rectangles_around((condition <= 1) & (cover <= 1), count=2, half_m=330)
+    names = ["Reserva de la Ceiba (simulada)", "Santuario del Jaguar (simulado)"]
+    _write(folder / "protected_areas.gpkg", reserves, names[: len(reserves)], ["reserve", "sanctuary"][: len(reserves)])
+    forest = rectangles_around((cover == 0) & (condition >= 1), count=3, half_m=160)
+    farms = rectangles_around(cover == 3, count=2, half_m=160)
+    names = [f"Servicios ambientales {n + 1} (simulado)" for n in range(len(forest))]
+    names += [f"Agroforestería {n + 1} (simulada)" for n in range(len(farms))]
+    kinds = ["payment_for_services"] * len(forest) + ["agroforestry"] * len(farms)
+    _write(folder / "incentives.gpkg", [*forest, *farms], names, kinds)
+
+
+def _write(path: Path, polygons: list[shapely.Polygon], names: list[str], kinds: list[str]) -> None:
+    write_shapes(path, polygons, {"name": names, "kind": kinds})
