@@ -1,0 +1,153 @@
+"""Models: compiled forests equal scikit-learn's, files are reproducible and refuse what they were not trained on."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier
+
+from ceiba.classification.features import annual_features
+from ceiba.classification.forest import Forest
+from ceiba.classification.models import (
+    LandCoverModel,
+    calibrate,
+    cross_predict,
+    grow_forest,
+    map_land_cover,
+    predict_probabilities,
+    train_model,
+)
+from ceiba.classification.samples import extract_features, read_samples
+from ceiba.classification.validation import blocked_folds, measure_accuracy, spatial_blocks
+from ceiba.errors import InputError
+from ceiba.legends import load_legend
+
+LEGEND = load_legend("mato_grosso")
+
+
+@pytest.fixture(scope="module")
+def training(mato_grosso):
+    series, table = mato_grosso
+    return extract_features(series, read_samples(table, LEGEND), season_start_month=9)
+
+
+@pytest.fixture(scope="module")
+def trained(training):
+    blocks = spatial_blocks(training.x, training.y, 1000)
+    folds = blocked_folds(training.codes, blocks, seed=7)
+    classes = np.unique(training.codes).astype("int64")
+    held_out = cross_predict(training, folds, classes, trees=50, seed=7)
+    index = np.searchsorted(classes, training.codes)
+    calibration = calibrate(held_out, index, folds, trees=50)
+    accuracy = measure_accuracy(classes[held_out.argmax(axis=1)], training.codes, classes, blocks=blocks)
+    metrics = {"blocked": accuracy.summary()}
+    return train_model(training, LEGEND, calibration, trees=50, seed=7, metrics=metrics), calibration, accuracy
+
+
+def write_files(folder, files):
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+    return {name: folder / name for name in files}
+
+
+@pytest.mark.parametrize("kind", [RandomForestClassifier, ExtraTreesClassifier])
+def test_compiled_forest_equals_scikit_learn(kind):
+    rng = np.random.default_rng(3)
+    features = rng.normal(size=(400, 6)).astype("float32")
+    codes = np.array([3, 7, 20, 31])[np.clip((features[:, 0] + rng.normal(size=400)).astype(int) + 1, 0, 3)]
+    ensemble = kind(20, random_state=1, min_samples_leaf=2).fit(features, codes)
+    fresh = rng.normal(size=(1000, 6)).astype("float32")
+    forest = Forest.from_sklearn(ensemble)
+    assert np.allclose(forest.predict_proba(fresh), ensemble.predict_proba(fresh), atol=2e-6)
+    # Which block a pixel falls into must not change its last bit.
+    assert np.array_equal(forest.predict_proba(fresh)[300:], forest.predict_proba(fresh[300:]))
+    with pytest.raises(InputError, match="takes 6 features"):
+        forest.predict_proba(fresh[:, :5])
+
+
+def test_published_partitions_are_predicted_at_least_as_well_as_published(training, sample_folder):
+    """Ten of dtwSat's 100 partitions, by the published file: TWDTW reaches 97.81 % on all of them."""
+    folder = sample_folder / "eo" / "modis_timeseries_mato_grosso_2007_2013"
+    partitions = json.loads((folder / "cv_partitions_training_index_1based.json").read_text())
+    scores = []
+    for rows in list(partitions.values())[:10]:
+        learn = np.zeros(len(training), dtype=bool)
+        learn[np.array(rows) - 1] = True
+        forest = grow_forest(training.features[learn], training.codes[learn], trees=100, seed=0)
+        predicted = forest.classes[forest.predict_proba(training.features[~learn]).argmax(axis=1)]
+        scores.append((predicted == training.codes[~learn]).mean())
+    assert np.mean(scores) >= 0.978
+
+
+def test_blocked_accuracy_of_mato_grosso(trained):
+    assert trained[2].overall > 0.95
+    assert trained[2].interval[0] < trained[2].overall < trained[2].interval[1]
+
+
+def test_calibration_is_kept_only_where_it_helps_on_other_folds(trained):
+    before, after = trained[1].log_loss
+    assert (trained[1].temperature == 1.0) == (after >= before)
+    assert np.allclose(trained[1].probabilities.sum(axis=1), 1, atol=1e-5)
+
+
+def test_the_same_training_gives_the_same_bytes_and_reads_back(tmp_path, training, trained):
+    model = trained[0]
+    again = train_model(training, LEGEND, trained[1], trees=50, seed=7, metrics=model.card["metrics"])
+    assert again.to_files() == model.to_files()
+    read = LandCoverModel.read(write_files(tmp_path, model.to_files()))
+    assert np.array_equal(read.predict_samples(training.features), model.predict_samples(training.features))
+    assert read.card["training_sha256"] == model.card["training_sha256"]
+    assert read.names == training.names
+
+
+def test_a_model_refuses_other_features_legends_and_forests(tmp_path, mato_grosso, trained):
+    features = annual_features(mato_grosso[0], 2010, season_start_month=9)
+    with pytest.raises(InputError, match=r"missing are \['ndvi_03'\], unknown are \['ndvi_xx'\]"):
+        predict_probabilities(trained[0], features.rename(ndvi_03="ndvi_xx"), LEGEND)
+    with pytest.raises(InputError, match="another legend"):
+        predict_probabilities(trained[0], features, load_legend("mexico_8"))
+    files = write_files(tmp_path, trained[0].to_files())
+    with pytest.raises(InputError, match=r"lacks forest\.npz"):
+        LandCoverModel.read({"card.json": files["card.json"]})
+    files["forest.npz"].write_bytes(files["forest.npz"].read_bytes()[:-7])
+    with pytest.raises(InputError, match="not the forest that its card describes"):
+        LandCoverModel.read(files)
+    with pytest.raises(InputError, match="is no forest"):
+        Forest.read(files["card.json"])
+
+
+def test_map_has_probabilities_and_no_data_where_features_have_none(mato_grosso, trained):
+    features = annual_features(mato_grosso[0], 2010, season_start_month=9)
+    features["evi_01"][3, 4] = np.nan
+    probabilities = predict_probabilities(trained[0], features, LEGEND)
+    assert probabilities.dims == ("class", *features["evi_01"].dims)
+    bands = map_land_cover(probabilities)
+    assert bands["land_cover"].dtype == bands["second_class"].dtype == "uint8"
+    assert (bands["land_cover"][3, 4], bands["second_class"][3, 4]) == (0, 0)
+    assert np.isnan(bands["probability"][3, 4]) and np.isnan(bands["entropy"][3, 4])
+    assert int((bands["land_cover"] == 0).sum()) == 1
+    assert bool((bands["probability"] >= bands["second_probability"]).where(bands["land_cover"] > 0, True).all())
+    assert not bool((bands["land_cover"] == bands["second_class"]).where(bands["land_cover"] > 0, False).any())
+
+
+def test_map_of_hand_worked_probabilities():
+    values = np.array([[[0.2, np.nan]], [[0.5, np.nan]], [[0.3, np.nan]]], dtype="float32")
+    bands = map_land_cover(xr.DataArray(values, dims=("class", "y", "x"), coords={"class": [4, 9, 11]}))
+    first = {name: float(band[0, 0]) for name, band in bands.items()}
+    assert (first["land_cover"], first["second_class"]) == (9, 11)
+    assert (first["probability"], first["second_probability"]) == pytest.approx((0.5, 0.3))
+    # -(0.2 ln 0.2 + 0.5 ln 0.5 + 0.3 ln 0.3) / ln 3
+    assert first["entropy"] == pytest.approx(0.93725, abs=1e-4)
+
+
+def test_one_class_is_no_training(training):
+    with pytest.raises(InputError, match="at least two classes"):
+        grow_forest(training.features[:5], np.ones(5))
+
+
+def test_arrow_strings_reach_the_forest(mato_grosso):
+    """pandas 3 keeps text in Arrow; labels become NumPy codes before scikit-learn sees them."""
+    table = mato_grosso[1].astype({"label": pd.StringDtype("pyarrow")})
+    assert read_samples(table, LEGEND)["code"].dtype == "uint8"
