@@ -19,7 +19,9 @@ from ceiba.config import project_root
 from ceiba.errors import NetworkError
 
 ROW_SUM_TOLERANCE = 1e-6
-# A table of more cells is written as an array: nobody reads ten thousand rows, and YAML takes a minute over them.
+# The scale of hemeroby of Mexico's ecosystem-condition account: 0 intact, 18 most degraded.
+MOST_HEMEROBY = 18
+# A larger table is written as an array: nobody reads ten thousand rows, and YAML takes a minute over them.
 MOST_CELLS_AS_TEXT = 2000
 
 
@@ -69,7 +71,7 @@ class Network:
     Attributes
     ----------
     query, values
-        Node of interest, and the number each of its states contributes to the expected index [1].
+        Node of interest, and the hemeroby of each of its states, 0 (intact) to 18 (most degraded).
     nodes
         ``{name: Node}``, parents in the order of the axes of the tables.
     evidence_weight
@@ -148,6 +150,8 @@ def check_network(network: Network) -> None:
         raise NetworkError(
             f"{where}: {len(network.values)} values for {network.size(network.query)} states of {network.query}"
         )
+    if not all(0 <= value <= MOST_HEMEROBY for value in network.values):
+        raise NetworkError(f"{where}: values {list(network.values)} must lie on hemeroby's scale, 0 to {MOST_HEMEROBY}")
     if not 0 < network.evidence_weight <= 1:
         raise NetworkError(
             f"{where}: evidence_weight is {network.evidence_weight}, allowed is above 0 up to 1"

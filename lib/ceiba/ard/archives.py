@@ -1,0 +1,151 @@
+"""Archives of scenes that are not yet in the cube: cubes of many dates in NetCDF, and folders with one scene each."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import rasterio
+import xarray as xr
+from odc.geo.crs import CRS
+from odc.geo.geobox import GeoBox
+
+from ceiba.ard.sensors import Sensor, find_sensor
+from ceiba.errors import InputError, SceneError
+from ceiba.samples import find_sample
+from ceiba.sources import Source
+
+
+@dataclass(frozen=True)
+class SceneGrid:
+    """Bands of a scene on one grid: ``bands`` name to array ``(y, x)``."""
+
+    geobox: GeoBox
+    bands: Mapping[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class ArchivedScene:
+    """A scene of an archive, not yet read.
+
+    Attributes
+    ----------
+    path
+        File or folder that an error names.
+    time
+        Acquisition as ISO 8601 text, UTC.
+    """
+
+    name: str
+    time: str
+    sensor: Sensor
+    platform: str
+    path: Path
+    archive: "ArchiveSource"
+
+    def read(self) -> dict[int, SceneGrid]:
+        """Bands by pixel size [m]; raises :class:`SceneError` naming the file and what is wrong."""
+        return self.archive.read_scene(self)
+
+
+class ArchiveSource(Source):
+    """Base of the archives."""
+
+    def list_scenes(self) -> Iterator[ArchivedScene | SceneError]:
+        """Every scene, or the error of a scene that cannot even be described."""
+        raise NotImplementedError
+
+    def read_scene(self, scene: ArchivedScene) -> dict[int, SceneGrid]:
+        """Bands of a scene by pixel size [m]; raises :class:`SceneError`."""
+        raise NotImplementedError
+
+
+class CubeArchiveSource(ArchiveSource):
+    """NetCDF cubes, one a pixel size, with dims ``(time, y, x)`` and the bands under the sensor's own names."""
+
+    name = "scene_cubes"
+
+    def __init__(self, *, cubes: Mapping[int, str], sensor: str, sample: str = "", urlpath: str = "", metadata: Mapping | None = None):
+        super().__init__(sample=sample, urlpath=urlpath, metadata=metadata)
+        self.cubes, self.sensor = cubes, find_sensor(sensor)
+        self._open: dict[int, xr.Dataset] = {}
+
+    def _cube(self, size: int) -> tuple[xr.Dataset, Path]:
+        path = find_sample(self.sample).path(self.cubes[size]) if self.sample else self.locate() / self.cubes[size]
+        if size not in self._open:
+            try:
+                self._open[size] = xr.open_dataset(path, mask_and_scale=False, engine="netcdf4").load()
+            except (OSError, ValueError) as error:
+                raise InputError(f"{path} cannot be read: {error}") from error
+        return self._open[size], path
+
+    def list_scenes(self) -> Iterator[ArchivedScene]:
+        """One scene a date, called after the sensor and date."""
+        size = next(iter(self.cubes))
+        cube, path = self._cube(size)
+        for time in cube.time.values:
+            date = np.datetime_as_string(time, unit="s")
+            name = f"{self.sensor.name}_{date[:10].replace('-', '')}"
+            yield ArchivedScene(name, f"{date}Z", self.sensor, "sentinel-2", path, self)
+
+    def read_scene(self, scene: ArchivedScene) -> dict[int, SceneGrid]:
+        """The bands of one date."""
+        grids = {}
+        for size in self.cubes:
+            cube, path = self._cube(size)
+            names = self.sensor.bands[size]
+            missing = [own for own in names.values() if own not in cube]
+            if missing:
+                raise SceneError(f"{path} lacks band {', '.join(missing)}; it has {', '.join(map(str, cube.data_vars))}")
+            date = cube.sel(time=np.datetime64(scene.time.rstrip("Z")))
+            crs = CRS(cube.spatial_ref.attrs.get("crs_wkt") or cube.spatial_ref.attrs["spatial_ref"])
+            grids[size] = SceneGrid(_cube_geobox(cube, crs), {name: date[own].values for name, own in names.items()})
+        return grids
+
+
+def _cube_geobox(cube: xr.Dataset, crs: CRS) -> GeoBox:
+    x, y = cube.x.values, cube.y.values
+    width, height = (x[-1] - x[0]) / (len(x) - 1), (y[-1] - y[0]) / (len(y) - 1)
+    transform = rasterio.Affine(width, 0, x[0] - width / 2, 0, height, y[0] - height / 2)
+    name = f"EPSG:{crs.to_epsg()}" if crs.to_epsg() else str(crs)
+    return GeoBox((len(y), len(x)), transform, name)
+
+
+class FolderArchiveSource(ArchiveSource):
+    """A folder a scene: ``scene.json`` with name, time, sensor and platform, and GeoTIFF files with named bands (``10m.tif``)."""
+
+    name = "scene_folders"
+
+    def list_scenes(self) -> Iterator[ArchivedScene | SceneError]:
+        """Every folder below the archive that holds a ``scene.json``."""
+        for path in sorted(self.locate().rglob("scene.json")):
+            try:
+                described = json.loads(path.read_text("utf-8"))
+                yield ArchivedScene(
+                    described["name"], described["time"], find_sensor(described["sensor"]), described["platform"], path.parent, self
+                )
+            except (OSError, ValueError, KeyError, TypeError, SceneError) as error:
+                yield SceneError(f"{path} does not describe a scene ({error!r}); it needs name, time, sensor and platform")
+
+    def read_scene(self, scene: ArchivedScene) -> dict[int, SceneGrid]:
+        """The bands of one folder."""
+        return {size: _read_geotiff(scene.path / f"{size}m.tif", tuple(names)) for size, names in scene.sensor.bands.items()}
+
+
+def _read_geotiff(path: Path, names: tuple[str, ...]) -> SceneGrid:
+    if not path.exists():
+        raise SceneError(f"{path} does not exist")
+    try:
+        with rasterio.open(path) as file:
+            found = {description: position + 1 for position, description in enumerate(file.descriptions)}
+            missing = [name for name in names if name not in found]
+            if missing:
+                what = "its quality band" if any(name.startswith("quality") for name in missing) else f"band {', '.join(missing)}"
+                raise SceneError(f"{path} lacks {what} ({', '.join(missing)}); it has {', '.join(map(str, file.descriptions))}")
+            if file.crs is None:
+                raise SceneError(f"{path} has no CRS")
+            geobox = GeoBox((file.height, file.width), file.transform, str(file.crs.to_string()))
+            return SceneGrid(geobox, {name: file.read(found[name]) for name in names})
+    except rasterio.errors.RasterioError as error:
+        raise SceneError(f"{path} cannot be read: {error}") from error

@@ -1,0 +1,271 @@
+"""The command ``ceiba``: plan, run and look at the work of every stage."""
+
+import logging
+import os
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.logging import RichHandler
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from ceiba.config import Config, project_root
+from ceiba.errors import CeibaError, ParameterError
+
+app = typer.Typer(no_args_is_help=True, rich_markup_mode="markdown", add_completion=False, pretty_exceptions_enable=False)
+area_app = typer.Typer(no_args_is_help=True, help="Areas: your own place and those that ship.")
+app.add_typer(area_app, name="area")
+console = Console()
+errors = Console(stderr=True)
+log = logging.getLogger("ceiba")
+
+MAIN_AREAS = ["sample", "simulated"]
+
+Targets = Annotated[list[str] | None, typer.Argument(help="Stages (mosaics) or notebooks (02_mosaics/01_make_geomedian); all if none.")]
+Areas = Annotated[list[str] | None, typer.Option("--area", help="Area of catalogs/grids.yml or your own; sample and simulated if none.")]
+Tiles = Annotated[str, typer.Option("--tiles", help="Tile names with commas; all tiles if none.")]
+Years = Annotated[str, typer.Option("--years", help="One year (2018) or a range (2016:2020); all years of the place if none.")]
+Settings = Annotated[list[str] | None, typer.Option("--set", help="A notebook parameter, name=value; may be given several times.")]
+
+
+@app.callback()
+def configure(verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Tell every step on the console.")] = False) -> None:
+    """Ceiba: from satellite scenes and field recordings to ecosystem integrity."""
+    logging.basicConfig(
+        level=logging.INFO, format="%(message)s", force=True,
+        handlers=[RichHandler(level=logging.INFO if verbose else logging.ERROR, console=errors, show_path=False, rich_tracebacks=False)],
+    )  # fmt: skip
+    for name in ("distributed", "papermill", "botocore", "traitlets", "blib2to3"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+
+
+@app.command(
+    epilog="Examples: `ceiba run` · `ceiba run mosaics --area mexico --tiles x012y008 --years 2016:2020 --jobs 8` · "
+    "`ceiba run 04_change/01_map_land_change --set first_year=2018`"
+)
+def run(
+    targets: Targets = None, area: Areas = None, tiles: Tiles = "", years: Years = "", set_: Settings = None,
+    jobs: Annotated[int, typer.Option(help="Units at a time; all cores if 0.")] = 0,
+    cluster: Annotated[str, typer.Option(help="local or gateway (Dask Gateway).")] = "local",
+    report: Annotated[bool, typer.Option(help="Write the report page.")] = True,
+) -> None:  # fmt: skip
+    """Run what is not done yet, and write a report."""
+    from ceiba import run as runner
+    from ceiba.cluster import open_cluster
+    from ceiba.report import write_report
+
+    areas, settings = area or MAIN_AREAS, parse_settings(set_)
+    chains = runner.plan_chains(targets or [], areas, tiles=split(tiles), years=parse_years(years), settings=settings)
+    units = [unit for notebooks in chains.values() for of_notebook in notebooks for unit in of_notebook]
+    folder = report_folder()
+    keep_log(folder)
+    with (
+        Progress(
+            TextColumn("[bold]{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), console=console, transient=False
+        ) as progress,
+        open_cluster(cluster, jobs=jobs) as opened,
+    ):
+        bar = progress.add_task("ceiba run", total=len(units))
+
+        def started(unit) -> None:
+            progress.update(bar, description=f"{unit.notebook.partition('/')[2]} {unit.tile.name} {unit.period}")
+
+        def ended(result) -> None:
+            progress.advance(bar)
+            if not result.is_good:
+                progress.console.print(f"[red]{result.status}[/red] {result.unit}: {result.reason}", soft_wrap=True)
+
+        results = runner.run(chains, cluster=opened, started=started, ended=ended)
+    console.print(summary_table(results))
+    if report:
+        page = write_report(folder, results)
+        console.print(f"Report: {page}")
+    if not all(result.is_good for result in results):
+        raise typer.Exit(1)
+
+
+@app.command(epilog="Example: `ceiba plan mosaics --area mexico --years 2016:2020`")
+def plan(
+    targets: Targets = None, area: Areas = None, tiles: Tiles = "", years: Years = "", set_: Settings = None,
+) -> None:  # fmt: skip
+    """Show what would run: units done, ready and waiting for inputs, with an estimate of time, memory and storage."""
+    from ceiba.estimates import plan_table
+    from ceiba.run import plan_chains
+
+    chains = plan_chains(targets or [], area or MAIN_AREAS, tiles=split(tiles), years=parse_years(years), settings=parse_settings(set_))
+    console.print(plan_table(chains))
+
+
+@app.command()
+def status(area: Areas = None) -> None:
+    """Show the products in the cube, by area and product."""
+    from ceiba import cube as index
+    from ceiba.products import load_definitions
+
+    table = Table("product", "version", "tiles", "periods", "datasets", title=f"Store {Config.from_environment().store}")
+    connection = index.connect()
+    for definition in load_definitions().values():
+        datasets = index.find_datasets(connection, definition.name)
+        properties = [dataset.metadata_doc["properties"] for dataset in datasets]
+        if area and definition.per != "scene":
+            properties = [entry for entry in properties if entry.get("ceiba:area") in area]
+        tiles = {entry["odc:region_code"] for entry in properties} if definition.per != "scene" else set()
+        periods = sorted({str(entry.get("ceiba:period", entry["datetime"][:4])) for entry in properties})
+        span = f"{periods[0]} .. {periods[-1]}" if len(periods) > 1 else "".join(periods)
+        table.add_row(definition.name, definition.version, str(len(tiles) or ""), span, str(len(properties)))
+    console.print(table)
+
+
+@app.command()
+def samples() -> None:
+    """Show the sample data and where each comes from on this machine."""
+    from ceiba.samples import find_sample, load_registry
+
+    table = Table("sample", "origin", "where", "licence")
+    for name, entry in load_registry().items():
+        try:
+            if "made_by" in entry:
+                table.add_row(name, "made here", f"by {entry['made_by']}", entry["licence"])
+                continue
+            sample = find_sample(name)
+            table.add_row(name, sample.origin, str(sample.folder or next(iter(sample.files.values())).parent), entry["licence"])
+        except CeibaError as error:
+            table.add_row(name, "[red]not here[/red]", str(error), entry["licence"])
+    console.print(table)
+
+
+@app.command(name="index")
+def index_scenes(area: Annotated[str, typer.Option(help="Area whose scene archive is indexed.")] = "sample") -> None:
+    """Bring the scenes of an area's archive into the cube (the first notebook of the ARD stage)."""
+    run(["01_ard/01_index_scenes"], [area], report=False)
+
+
+@app.command()
+def check() -> None:
+    """Verify the store: every dataset in the cube has its files, unchanged; nothing half-written lies about."""
+    from ceiba import cube as index
+    from ceiba import store
+    from ceiba.products import load_definitions
+
+    connection, problems, count = index.connect(), [], 0
+    for definition in load_definitions().values():
+        for dataset in index.find_datasets(connection, definition.name):
+            problems += store.verify(dataset.uri)
+            count += 1
+    removed = store.sweep()
+    for problem in problems:
+        console.print(f"[red]{problem}[/red]", soft_wrap=True)
+    console.print(f"{count} datasets checked, {len(problems)} problems, {removed} half-written folders removed")
+    if problems:
+        raise typer.Exit(1)
+
+
+@app.command()
+def serve(
+    port: Annotated[int, typer.Option(help="Port on this machine.")] = 8000,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+) -> None:
+    """Serve the dashboards."""
+    from ceiba.dashboards.server import serve as serve_dashboards
+
+    serve_dashboards(host=host, port=port)
+
+
+@area_app.command("add", epilog="Example: `ceiba area add my_forest --geojson my_forest.geojson --crs EPSG:32616`")
+def add_area(
+    name: Annotated[str, typer.Argument(help="Name of the new area: small letters, digits and _.")],
+    geojson: Annotated[Path, typer.Option(help="Outline of the area, EPSG:4326.")],
+    crs: Annotated[str, typer.Option(help="Projected CRS of its products, in metres, such as EPSG:6372.")],
+    tile_size_m: Annotated[int, typer.Option(help="Side of a tile [m].")] = 20_000,
+    years: Annotated[str, typer.Option(help="Years with data, 2016:2024.")] = "2016:2025",
+) -> None:
+    """Add a place of your own: its tiles and a catalogue to fill in."""
+    from ceiba.places import add_place
+
+    folder = add_place(name, geojson=geojson, crs=crs, tile_size_m=tile_size_m, years=parse_years(years))
+    console.print(f"Area {name}: tiles in {folder / 'area.yml'}; fill in where its data lie in {folder / 'catalog.yml'}")
+
+
+@area_app.command("list")
+def list_areas() -> None:
+    """Show the areas."""
+    from ceiba.grids import load_areas
+
+    table = Table("area", "place", "tiles", "years", "CRS", "stages")
+    for found in load_areas().values():
+        for place in found.places:
+            crs = place.crs if len(place.crs) < 12 else "own"
+            table.add_row(found.name, place.name, str(len(place.tiles)), str(place.years), crs, ", ".join(place.stages))
+    console.print(table)
+
+
+def parse_settings(pairs: list[str] | None) -> dict[str, str]:
+    """``["a=1"]`` to ``{"a": "1"}``; raises :class:`ParameterError`."""
+    settings = {}
+    for pair in pairs or []:
+        name, equals, value = pair.partition("=")
+        if not equals or not name:
+            raise ParameterError(f"--set {pair}: write name=value")
+        settings[name.strip()] = value
+    return settings
+
+
+def parse_years(years: str):
+    """A :class:`~ceiba.grids.Period`, or None where empty."""
+    from ceiba.grids import Period
+
+    return Period.parse(years) if years else None
+
+
+def split(text: str) -> list[str]:
+    """Words between commas."""
+    return [word.strip() for word in text.split(",") if word.strip()]
+
+
+def summary_table(results) -> Table:
+    """Units of a run by notebook and how they ended."""
+    table = Table("notebook", "done before", "made", "failed", "blocked", "seconds", title="ceiba run")
+    notebooks: dict[str, list] = {}
+    for result in results:
+        notebooks.setdefault(result.unit.notebook, []).append(result)
+    for notebook in sorted(notebooks):
+        ended = notebooks[notebook]
+        counts = [str(sum(result.status == status for result in ended) or "") for status in ("done", "made", "failed", "blocked")]
+        table.add_row(notebook, *counts, f"{sum(result.seconds for result in ended):.0f}")
+    return table
+
+
+def report_folder() -> Path:
+    """Folder of this run's report, ``reports/<moment>/`` of the checkout, or below ``CEIBA_REPORTS``."""
+    base = Path(os.environ.get("CEIBA_REPORTS") or project_root() / "reports")
+    folder = base / datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+    number = 2
+    while folder.exists():
+        folder = folder.with_name(f"{folder.name.partition('-')[0]}-{number}")
+        number += 1
+    folder.mkdir(parents=True)
+    return folder
+
+
+def keep_log(folder: Path) -> None:
+    """Write every message of the run to ``run.log`` of its report."""
+    handler = logging.FileHandler(folder / "run.log", encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logging.getLogger().addHandler(handler)
+
+
+def main() -> None:
+    """Entry point: an error of Ceiba is one clear line and exit code 2."""
+    try:
+        app()
+    except CeibaError as error:
+        errors.print(f"[red]{type(error).__name__}:[/red] {error}", soft_wrap=True)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

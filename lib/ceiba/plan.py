@@ -1,0 +1,234 @@
+"""What would run: units of work, their inputs, and which of them are done."""
+
+import logging
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from ceiba import cube as index
+from ceiba import store
+from ceiba.catalog import find_source
+from ceiba.errors import AreaError, InputError, ParameterError
+from ceiba.grids import Area, Period, Place, Tile, find_area
+from ceiba.notebooks import UNIT_PARAMETERS, check_parameters, list_notebooks, notebook_path
+from ceiba.products import InputRule, ProductDefinition, load_definitions, product_id
+from ceiba.samples import is_reachable
+from ceiba.sources import Found, Selection, dataset_period
+
+log = logging.getLogger(__name__)
+
+FALLBACK_AREA = "simulated"
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One notebook on one tile and period: the unit of batch work."""
+
+    notebook: str
+    area: Area
+    place: Place
+    tile: Tile
+    period: Period
+    per: str
+    parameters: Mapping[str, object]
+
+    @property
+    def stage(self) -> str:
+        """Stage of the notebook, from its folder."""
+        return notebook_stage(self.notebook)
+
+    @property
+    def products(self) -> list[ProductDefinition]:
+        """Definitions of the products that the notebook writes."""
+        return products_of(self.notebook)
+
+    @property
+    def settings(self) -> Mapping[str, object]:
+        """Settings of the place for this stage."""
+        return self.place.settings.get(self.stage, {})
+
+    @property
+    def own_parameters(self) -> dict[str, object]:
+        """Parameters other than area, tile and years."""
+        return {name: value for name, value in self.parameters.items() if name not in UNIT_PARAMETERS}
+
+    def run_parameters(self) -> dict[str, object]:
+        """Every parameter with the area, tile and years of this unit."""
+        known = {
+            "area": self.area.name, "tile": self.tile.name, "year": self.period.last_year,
+            "first_year": self.period.first_year, "last_year": self.period.last_year,
+        }  # fmt: skip
+        return {name: known.get(name, value) for name, value in self.parameters.items()}
+
+    def folder(self, definition: ProductDefinition) -> str:
+        """Where a product of this unit lies below the store, without its id."""
+        return f"products/{definition.name}/{definition.version}/{self.tile.region_code}/{self.period}"
+
+    def __str__(self) -> str:
+        return f"{self.notebook} {self.tile.region_code} {self.period}"
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The inputs of a unit at one moment, and the ids that its products then have.
+
+    Attributes
+    ----------
+    found
+        Input name to what its source holds.
+    missing
+        For each required input without data, a sentence that says so.
+    ids
+        Product name to id; empty where inputs are missing.
+    """
+
+    found: Mapping[str, Found]
+    missing: tuple[str, ...] = ()
+    ids: Mapping[str, UUID] = field(default_factory=dict)
+
+    def is_done(self) -> bool:
+        """Whether every product with these inputs is indexed."""
+        connection = index.connect()
+        return bool(self.ids) and all(index.get_dataset(connection, dataset_id) for dataset_id in self.ids.values())
+
+
+def notebook_stage(notebook: str) -> str:
+    """Stage of a notebook, "mosaics" for "02_mosaics/01_make_geomedian"."""
+    return notebook.partition("/")[0].partition("_")[2]
+
+
+def products_of(notebook: str) -> list[ProductDefinition]:
+    """Definitions of the products that a notebook writes, in the order of their file."""
+    return [definition for definition in load_definitions().values() if definition.notebook == notebook and definition.per != "scene"]
+
+
+def choose_notebooks(targets: Iterable[str]) -> list[str]:
+    """Notebooks that write products, for stages ("mosaics", "02_mosaics") or notebooks by name; all where none is named.
+
+    Raises :class:`ParameterError` naming what exists. The order is that of the stages and numbers, which is that of the inputs.
+    """
+    writing = [notebook for notebook in list_notebooks() if products_of(notebook)]
+    targets = list(targets)
+    if not targets:
+        return writing
+    chosen = []
+    for target in targets:
+        target = target.removesuffix(".ipynb").removeprefix("notebooks/")
+        matches = [name for name in writing if target in (name, name.partition("/")[0], notebook_stage(name))]
+        if not matches:
+            stages = list(dict.fromkeys(notebook_stage(name) for name in writing))
+            raise ParameterError(f"no stage or notebook {target!r}; stages are {', '.join(stages)}; notebooks are {', '.join(writing)}")
+        chosen += matches
+    return [notebook for notebook in writing if notebook in chosen]
+
+
+def resolve_area(area: str, stage: str) -> tuple[Area, Place]:
+    """The area and its place for a stage; the simulated area where the place's samples are not on this machine."""
+    found = find_area(area)
+    place = found.place(stage)
+    missing = [sample for sample in place.needs if not is_reachable(sample)]
+    if missing and area != FALLBACK_AREA:
+        log.warning("stage %s of area %s runs on the simulated area: %s not reachable", stage, area, ", ".join(missing))
+        return resolve_area(FALLBACK_AREA, stage)
+    return found, place
+
+
+def make_unit(notebook: str, given: Mapping[str, object]) -> Unit:
+    """The unit that a notebook with these parameters stands for; raises on parameters that do not fit it."""
+    notebook_path(notebook)
+    parameters = check_parameters(notebook, given)
+    stage = notebook_stage(notebook)
+    area, place = resolve_area(str(parameters["area"]), stage)
+    fell_back = area.name != parameters["area"]
+    definitions = products_of(notebook)
+    per = definitions[0].per if definitions else "area span"
+    tile = place.whole if per == "area span" else place.tile("" if fell_back else str(parameters["tile"]))
+    if "year" in parameters:
+        year = 0 if fell_back else parameters["year"]
+        period = Period(year or place.years.last_year, year or place.years.last_year)
+    else:
+        first, last = (0, 0) if fell_back else (parameters.get("first_year", 0), parameters.get("last_year", 0))
+        period = Period(first or place.years.first_year, last or place.years.last_year)
+    return Unit(notebook, area, place, tile, period, per, parameters)
+
+
+def list_units(
+    notebook: str, area: str, *, tiles: Iterable[str] = (), years: Period | None = None, settings: Mapping[str, object] | None = None
+) -> list[Unit]:
+    """Units of a notebook on an area: its tiles times its years (or one span), with ``settings`` as parameters.
+
+    Raises :class:`AreaError` where no year of the place is left.
+    """
+    parameters = check_parameters(notebook, {"area": area} | dict(settings or {}))
+    stage = notebook_stage(notebook)
+    found_area, place = resolve_area(area, stage)
+    per = products_of(notebook)[0].per
+    fell_back = found_area.name != area
+    wanted = place.years if years is None or fell_back else years
+    first, last = max(wanted.first_year, place.years.first_year), min(wanted.last_year, place.years.last_year)
+    if first > last:
+        raise AreaError(f"{notebook}: {area} has data for {place.years}, not for {wanted}")
+    span = Period(first, last)
+    periods = [Period(year, year) for year in span.years] if per == "tile year" else [span]
+    names = [] if fell_back else list(tiles)
+    chosen = [place.whole] if per == "area span" else ([place.tile(name) for name in names] if names else list(place.tiles))
+    return [Unit(notebook, found_area, place, tile, period, per, parameters) for tile in chosen for period in periods]
+
+
+def select(unit: Unit, rule: InputRule) -> Selection:
+    """What a unit asks of one input."""
+    tile = unit.place.whole if rule.scope == "area" else unit.tile
+    scope = "area" if rule.scope == "area" or unit.per == "area span" else "tile"
+    return Selection(unit.area, unit.place, tile, unit.period, scope=scope, any_period=rule.period == "any")
+
+
+def take_snapshot(unit: Unit) -> Snapshot:
+    """Look up the inputs of a unit and compute the ids of its products."""
+    rules: dict[str, InputRule] = {}
+    for definition in unit.products:
+        for rule in definition.inputs:
+            rules.setdefault(rule.name, rule)
+    found, missing = {}, []
+    for rule in rules.values():
+        try:
+            found[rule.name] = find_source(unit.area, rule.name).find(select(unit, rule))
+            reason = f"no {rule.name} for tile {unit.tile.region_code}, {unit.period}"
+        except InputError as error:
+            found[rule.name], reason = Found(), str(error)
+        if rule.required and not found[rule.name].ids:
+            missing.append(reason)
+    if missing:
+        return Snapshot(found, tuple(missing))
+    ids = {definition.name: unit_product_id(unit, definition, found) for definition in unit.products}
+    return Snapshot(found, (), ids)
+
+
+def unit_product_id(unit: Unit, definition: ProductDefinition, found: Mapping[str, Found]) -> UUID:
+    """Id of one product of a unit with the inputs ``found``."""
+    return product_id(
+        definition,
+        unit.tile,
+        unit.period,
+        parameters=unit.own_parameters,
+        settings=unit.settings,
+        inputs={rule.name: list(found[rule.name].ids) for rule in definition.inputs},
+        files=definition.file_hashes(unit.own_parameters, unit.settings),
+    )
+
+
+def find_replaced(unit: Unit, definition: ProductDefinition, new: UUID) -> list[UUID]:
+    """Datasets of the same product, tile and period under other ids."""
+    datasets = index.find_datasets(index.connect(), definition.name, region_code=unit.tile.region_code)
+    return [dataset.id for dataset in datasets if dataset_period(dataset) == unit.period and dataset.id != new]
+
+
+def adopt_finished(unit: Unit, snapshot: Snapshot) -> bool:
+    """Index products that a killed run had moved into place; says whether the unit is done now."""
+    connection = index.connect()
+    for definition in unit.products:
+        dataset_id = snapshot.ids[definition.name]
+        if index.get_dataset(connection, dataset_id) is None:
+            replaced = find_replaced(unit, definition, dataset_id)
+            if not store.adopt(dataset_id, unit.folder(definition), find_replaced=lambda replaced=replaced: replaced):
+                return False
+    return True

@@ -1,0 +1,172 @@
+"""The runner: every unit that is not done, in the order of the inputs, on a Dask cluster."""
+
+import logging
+import os
+import time
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import UUID
+
+from ceiba import cube as index
+from ceiba import provenance, store
+from ceiba.cluster import Cluster
+from ceiba.config import Config
+from ceiba.errors import CeibaError
+from ceiba.grids import Period
+from ceiba.plan import Snapshot, Unit, adopt_finished, choose_notebooks, list_units, notebook_stage, take_snapshot
+
+log = logging.getLogger(__name__)
+
+DONE, MADE, FAILED, BLOCKED = "done", "made", "failed", "blocked"
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a unit ended.
+
+    Attributes
+    ----------
+    status
+        "done" (nothing to do), "made", "failed" (its notebook raised, or wrote what it could and listed failures) or
+        "blocked" (an input is missing).
+    reason
+        For a person: why it failed or is blocked.
+    """
+
+    unit: Unit
+    status: str
+    seconds: float = 0.0
+    reason: str = ""
+    ids: Mapping[str, UUID] | None = None
+    peak_memory_mb: float = 0.0
+
+    @property
+    def is_good(self) -> bool:
+        """Whether the products are there and nothing was left out."""
+        return self.status in (DONE, MADE)
+
+
+def plan_chains(
+    targets: Iterable[str], areas: Iterable[str], *, tiles: Iterable[str] = (), years: Period | None = None,
+    settings: Mapping[str, object] | None = None,
+) -> dict[tuple[str, str], list[list[Unit]]]:  # fmt: skip
+    """Units by place and then by notebook, in the order in which they must run.
+
+    Places share nothing, so their chains run beside each other; within one the notebooks follow their inputs. A unit that
+    two areas come to (where a sample falls back to the simulated area) stands once.
+    """
+    chains: dict[tuple[str, str], list[list[Unit]]] = {}
+    seen = set()
+    for notebook in choose_notebooks(targets):
+        by_place: dict[tuple[str, str], list[Unit]] = {}
+        for area in areas:
+            for unit in list_units(notebook, area, tiles=tiles, years=years, settings=settings):
+                if str(unit) not in seen:
+                    seen.add(str(unit))
+                    by_place.setdefault((unit.area.name, unit.place.name), []).append(unit)
+        for place, units in by_place.items():
+            chains.setdefault(place, []).append(units)
+    return chains
+
+
+def run(
+    chains: Mapping[tuple[str, str], list[list[Unit]]], *, cluster: Cluster, started: Callable[[Unit], None] = lambda unit: None,
+    ended: Callable[[Result], None] = lambda result: None,
+) -> list[Result]:  # fmt: skip
+    """Run the chains of :func:`plan_chains`; one failing unit stops no other. Results in the order of the chains."""
+    store.sweep()
+    # The kernels use this process's database server instead of starting their own.
+    os.environ["CEIBA_DB_URL"] = index.database_url(Config.from_environment())
+    index.connect()
+
+    def run_chain(notebooks: list[list[Unit]]) -> list[Result]:
+        results: list[Result] = []
+        for units in notebooks:
+            results += run_units(units, cluster, started, ended)
+        return results
+
+    with ThreadPoolExecutor(max(1, len(chains))) as pool:
+        return [result for results in pool.map(run_chain, chains.values()) for result in results]
+
+
+def run_units(
+    units: Iterable[Unit], cluster: Cluster, started: Callable[[Unit], None], ended: Callable[[Result], None]
+) -> list[Result]:
+    """Run the units of one notebook that are not done, all at once on the cluster."""
+    results, waiting = [], []
+    for unit in units:
+        try:
+            snapshot = take_snapshot(unit)
+            if snapshot.missing:
+                result = Result(unit, BLOCKED, reason="; ".join(snapshot.missing))
+            elif snapshot.is_done() or adopt_finished(unit, snapshot):
+                result = Result(unit, DONE, ids=snapshot.ids)
+            else:
+                started(unit)
+                waiting.append(cluster.submit(run_unit, unit, snapshot))
+                continue
+        except CeibaError as error:
+            result = Result(unit, FAILED, reason=str(error))
+        ended(result)
+        results.append(result)
+    for result in cluster.gather(waiting):
+        ended(result)
+        results.append(result)
+    return results
+
+
+def run_unit(unit: Unit, snapshot: Snapshot) -> Result:
+    """Run one unit in a kernel and write its record; never raises, so that one unit cannot stop the others."""
+    from ceiba.execution import execute
+
+    folder = record_folder(snapshot)
+    began, started_at = time.monotonic(), provenance.now()
+    try:
+        execution = execute(unit.notebook, unit.run_parameters(), folder / "notebook.ipynb")
+        reason, peak = execution.error, execution.peak_memory_mb
+        made = take_snapshot(unit)
+        if not reason and not made.is_done():
+            reason = "the notebook ran through but its products are not in the cube"
+    except Exception as error:  # noqa: BLE001 - whatever goes wrong with one unit must not stop the others
+        log.exception("%s", unit)
+        made, reason, peak = snapshot, f"{type(error).__name__}: {error}", 0.0
+    failures = [] if reason else left_out(made)
+    seconds = time.monotonic() - began
+    status = FAILED if reason or failures else MADE
+    reason = reason or "; ".join(failures)
+    folder.mkdir(parents=True, exist_ok=True)
+    provenance.write_record(
+        folder / "provenance.json",
+        {
+            "notebook": unit.notebook, "area": unit.area.name, "place": unit.place.name, "tile": unit.tile.name,
+            "period": str(unit.period), "parameters": unit.run_parameters(), "settings": dict(unit.settings),
+            "seeds": {name: value for name, value in unit.parameters.items() if "seed" in name},
+            "inputs": {name: list(found.ids) for name, found in made.found.items()},
+            "products": {name: str(dataset_id) for name, dataset_id in made.ids.items()},
+            "status": status, "reason": reason, "started_at": started_at, "seconds": round(seconds, 2), "peak_memory_mb": peak,
+        },
+    )  # fmt: skip
+    log.log(logging.INFO if status == MADE else logging.ERROR, "%s: %s in %.1f s %s", unit, status, seconds, reason)
+    return Result(unit, status, seconds, reason, made.ids, peak)
+
+
+def left_out(snapshot: Snapshot) -> list[str]:
+    """What a notebook could not use, from the ``failures`` in the notes of its products."""
+    failures: list[str] = []
+    for dataset_id in snapshot.ids.values():
+        dataset = index.get_dataset(index.connect(), dataset_id)
+        failures += dataset.metadata_doc["properties"].get("ceiba:notes", {}).get("failures", []) if dataset else []
+    return list(dict.fromkeys(failures))
+
+
+def record_folder(snapshot: Snapshot) -> Path:
+    """Folder of a unit's run record: the executed notebook, its HTML and ``provenance.json``."""
+    first = next(iter(snapshot.ids.values()))
+    return Config.from_environment().local / "records" / str(first)
+
+
+def stage_of(result: Result) -> str:
+    """Stage of a result."""
+    return notebook_stage(result.unit.notebook)
