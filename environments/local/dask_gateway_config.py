@@ -7,6 +7,19 @@ import os
 import sys
 from pathlib import Path
 
+from dask_gateway_server.backends.local import UnsafeLocalBackend
+from dask_gateway_server.options import Mapping, Options
+
+
+# LocalBackend, run as root, would change the owner of "/": it adds a path letter by letter.
+class LoopbackBackend(UnsafeLocalBackend):
+    """Local processes, where what a client asks for goes before what the gateway itself runs with."""
+
+    def get_env(self, cluster):
+        """Variables of schedulers and workers."""
+        return super().get_env(cluster) | dict(cluster.config.environment)
+
+
 c = get_config()  # noqa: F821
 state = Path(os.environ["GATEWAY_STATE"])
 dask = str(Path(sys.executable).with_name("dask"))
@@ -18,8 +31,9 @@ c.Proxy.address = f"127.0.0.1:{os.environ['GATEWAY_PORT']}"  # clients, and by T
 c.DaskGateway.authenticator_class = "dask_gateway_server.auth.SimpleAuthenticator"
 c.SimpleAuthenticator.password = os.environ["GATEWAY_PASSWORD"]
 
-# LocalBackend, run as root, would change the owner of "/": it adds a path letter by letter.
-c.DaskGateway.backend_class = "dask_gateway_server.backends.local.UnsafeLocalBackend"
+c.DaskGateway.backend_class = LoopbackBackend
+# Clients may set variables; in Dask's configuration gateway.cluster.options: {environment: {CEIBA_STORE: ...}}.
+c.Backend.cluster_options = Options(Mapping("environment", label="Environment variables"))
 c.LocalBackend.clusters_directory = str(state / "clusters")
 # Workers run notebooks: they need the project's settings, which the gateway would not pass on by itself.
 c.LocalBackend.inherited_environment = [

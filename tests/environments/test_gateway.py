@@ -26,7 +26,8 @@ def listens(address: str) -> bool:
 def test_cluster_computes_and_is_shut_down(local_gateway):
     from dask_gateway import Gateway
 
-    with dask.config.set(local_gateway.settings), Gateway() as gateway:
+    options = {"gateway.cluster.options": {"environment": {"CEIBA_STORE": "a store of this cluster"}}}
+    with dask.config.set(local_gateway.settings | options), Gateway() as gateway:
         with gateway.new_cluster(shutdown_on_close=True) as cluster:
             cluster.scale(1)
             with cluster.get_client() as client:
@@ -34,8 +35,10 @@ def test_cluster_computes_and_is_shut_down(local_gateway):
                 assert client.submit(lambda a, b: a + b, 1, 1).result(timeout=60) == 2
                 # The worker is a process of its own, with the settings of this one.
                 assert client.submit(os.getpid).result(timeout=60) != os.getpid()
-                samples = client.submit(os.environ.get, "CEIBA_SAMPLES").result(timeout=60)
+                samples = client.submit(os.getenv, "CEIBA_SAMPLES").result(timeout=60)
                 assert samples == os.environ.get("CEIBA_SAMPLES")
+                store = client.submit(os.getenv, "CEIBA_STORE").result(timeout=60)
+                assert store == "a store of this cluster"
         assert gateway.list_clusters() == []
 
 
