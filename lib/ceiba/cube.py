@@ -11,6 +11,8 @@ from contextlib import closing
 from pathlib import Path
 from uuid import UUID
 
+from ceiba.quick_imports import defer_index_drivers  # isort: skip - before datacube on purpose
+
 import datacube
 import psutil
 import psycopg2
@@ -35,6 +37,7 @@ def connect() -> datacube.Datacube:
 @functools.cache
 def _connect(db_url: str, _process: int) -> datacube.Datacube:
     # A forked child must not share its parent's connections, hence one cube per process number.
+    defer_index_drivers()
     settings = {"default": {"index_driver": "postgres", "db_url": db_url}}
     with exclusive(Config.from_environment().local / "locks" / "schema.lock"):
         if not _has_schema(db_url):
