@@ -32,7 +32,7 @@ c.DaskGateway.authenticator_class = "dask_gateway_server.auth.SimpleAuthenticato
 c.SimpleAuthenticator.password = os.environ["GATEWAY_PASSWORD"]
 
 c.DaskGateway.backend_class = LoopbackBackend
-# Clients may set variables; in Dask's configuration gateway.cluster.options: {environment: {CEIBA_STORE: ...}}.
+# Clients set variables by gateway.cluster.options of their Dask configuration: {environment: {NAME: value}}.
 c.Backend.cluster_options = Options(Mapping("environment", label="Environment variables"))
 c.LocalBackend.clusters_directory = str(state / "clusters")
 # Workers run notebooks: they need the project's settings, which the gateway would not pass on by itself.
