@@ -78,15 +78,16 @@ def test_is_the_minimum_of_the_sum_of_distances(noisy):
     errors = []
     for y, x in np.ndindex(*found.shape[1:]):
         observed = spectra[:, :, y, x].T
-        expected, _ = geomedian_float64(observed, tolerance=1e-11, steps=3000)
+        expected, certificate = geomedian_float64(observed, tolerance=1e-11, steps=3000)
         if np.isnan(expected).any():
             assert np.isnan(found[:, y, x]).all()
             continue
-        errors.append(abs(found[:, y, x] - expected).max())
+        if certificate < 1e-6:  # spectra nearly on a line: the reference has not arrived
+            errors.append(abs(found[:, y, x] - expected).max())
         least = sum_of_distances(observed, expected)
         assert sum_of_distances(observed, found[:, y, x]) <= least * (1 + 1e-6) + 1e-6
-    # four spectra nearly on a line have no sharp minimum: there only the sum above can be compared
-    assert sorted(errors)[-5] < 1e-5
+    assert len(errors) > 400
+    assert max(errors) < 1e-5
 
 
 def test_deviations_are_the_medians_of_three_distances(noisy):

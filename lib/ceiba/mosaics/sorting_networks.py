@@ -7,7 +7,7 @@ import numpy as np
 
 @functools.cache
 def sorting_networks(longest: int) -> tuple[np.ndarray, np.ndarray]:
-    """Batcher's merge sort for 0 to ``longest`` rows: comparators (pair, 2), and where each network begins."""
+    """Batcher's merge sort for 0 to ``longest`` rows: comparators (pair, 2), and where each begins."""
     networks = [_sorting_network(rows) for rows in range(longest + 1)]
     before = np.zeros(longest + 2, np.int64)
     before[1:] = np.cumsum([len(network) for network in networks])
