@@ -42,7 +42,7 @@ def write_area(folder: Path, *, seed: int = 7) -> None:
     Notes
     -----
     ``area.json``, ``scenes/``, ``dem.tif``, ``life_zones.tif``, ``training_samples.csv``, ``land_cover_reference.csv``,
-    ``field_plots.csv``, ``recordings/``, ``sound_training/``, three GeoPackages, and ``truth/``: what no stage may read, but
+    ``field_plots.csv``, ``recordings/``, ``sound_training/``, three GeoJSON files, and ``truth/``: what no stage may read, but
     every check should.
     """
     folder = Path(folder)

@@ -6,15 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pyogrio
 import rasterio
 import shapely
+from pyproj import Transformer
 
 from ceiba.simulation.layout import CRS, grid_transform
-
-# GeoPackage stores when it was last changed: a fixed day keeps two runs equal byte for byte.
-FIXED_TIME = "2021-01-01T00:00:00.000Z"
-
 
 def write_raster(path: Path, bands: Mapping[str, np.ndarray], *, resolution_m: float, nodata: float | None) -> None:
     """Write bands of one dtype, dims ``(y, x)``, as a GeoTIFF with the names as band descriptions, on the area's grid."""
@@ -22,7 +18,7 @@ def write_raster(path: Path, bands: Mapping[str, np.ndarray], *, resolution_m: f
     first = next(iter(bands.values()))
     profile = {
         "driver": "GTiff", "dtype": first.dtype, "count": len(bands), "height": first.shape[0], "width": first.shape[1],
-        "crs": CRS, "transform": grid_transform(resolution_m), "nodata": nodata, "compress": "deflate", "zlevel": 6,
+        "crs": CRS, "transform": grid_transform(resolution_m), "nodata": nodata, "compress": "zstd", "zstd_level": 9,
         "predictor": 3 if first.dtype.kind == "f" else 2, "tiled": True, "blockxsize": 256, "blockysize": 256,
         "interleave": "band",
     }  # fmt: skip
@@ -45,19 +41,15 @@ def write_json(path: Path, content: Mapping[str, object]) -> None:
 
 
 def write_shapes(path: Path, polygons: Sequence[shapely.Polygon], columns: Mapping[str, Sequence[str]]) -> None:
-    """Write polygons [m, EPSG:6372] and their text columns as a GeoPackage of one layer named after the file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pyogrio.set_gdal_config_options({"OGR_CURRENT_DATE": FIXED_TIME})
-    try:
-        pyogrio.raw.write(
-            path,
-            geometry=shapely.to_wkb(np.array(polygons, dtype=object)),
-            field_data=[np.array(values, dtype=object) for values in columns.values()],
-            fields=list(columns),
-            geometry_type="Polygon",
-            crs=CRS,
-            driver="GPKG",
-            layer=path.stem,
-        )
-    finally:
-        pyogrio.set_gdal_config_options({"OGR_CURRENT_DATE": None})
+    """Write polygons [m, EPSG:6372] and their text columns as GeoJSON, in longitude and latitude as the format asks."""
+    to_degrees = Transformer.from_crs(CRS, "EPSG:4326", always_xy=True)
+    in_degrees = shapely.transform(np.array(polygons, dtype=object), to_degrees.transform, interleaved=False)
+    features = [
+        {
+            "type": "Feature",
+            "properties": {name: values[index] for name, values in columns.items()},
+            "geometry": shapely.geometry.mapping(shapely.set_precision(polygon, 1e-7)),
+        }
+        for index, polygon in enumerate(in_degrees)
+    ]
+    write_json(path, {"type": "FeatureCollection", "name": path.stem, "features": features})

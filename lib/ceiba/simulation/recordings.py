@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import soundfile
 from pyproj import Transformer
+from scipy import signal
 
 from ceiba.simulation.bat_passes import Call, bat_species, plan_pass, synthesize_call
 from ceiba.simulation.files import write_table
@@ -23,7 +24,8 @@ NIGHTS = (datetime.date(YEARS[-1], 3, 14), datetime.date(YEARS[-1], 3, 15))
 ULTRASONIC_HZ, ULTRASONIC_S = 256_000, 2.0
 AUDIBLE_HZ, AUDIBLE_S = 22_050, 10.0
 # Root mean square of the recorders' own noise, in steps of the 16-bit file.
-ULTRASONIC_NOISE, AUDIBLE_NOISE = 9.0, 40.0
+ULTRASONIC_NOISE, AUDIBLE_NOISE = 4.0, 16.0
+BUSH_CRICKET_PEAK = 5.0
 # Calls of a night, and seconds of human sound of a night, by state: well inside the bins of the network.
 CALLS = {"none": (0, 0), "few": (5, 12), "many": (24, 44)}
 HUMAN_SOUND_S = {"none": (0.0, 0.0), "some": (1.5, 4.5), "much": (9.0, 15.0)}
@@ -134,12 +136,14 @@ def render_ultrasonic(random: np.random.Generator, calls: Sequence[Call], *, bus
     count = round(ULTRASONIC_S * ULTRASONIC_HZ)
     samples = ULTRASONIC_NOISE * random.standard_normal(count, dtype=np.float32)
     rumble = random.standard_normal(count // 64 + 2, dtype=np.float32)
-    samples += 25 * np.interp(np.arange(count) / 64, np.arange(rumble.size), rumble).astype(np.float32)
+    samples += 10 * np.interp(np.arange(count) / 64, np.arange(rumble.size), rumble).astype(np.float32)
     if bush_cricket:
-        time_s = np.arange(count, dtype=np.float32) / ULTRASONIC_HZ
-        pulses = np.clip(np.sin(2 * np.pi * random.uniform(25, 45) * time_s), 0, 1) ** 4
-        carrier = random.standard_normal(count // 128 + 2, dtype=np.float32).repeat(128)[:count] * 300
-        samples += 22 * pulses * np.sin(2 * np.pi * np.cumsum(random.uniform(18e3, 23e3) + carrier) / ULTRASONIC_HZ)
+        # Stridulation is a burst of noise in a band some kilohertz wide, not a tone.
+        center_hz = random.uniform(18e3, 23e3)
+        band = signal.butter(2, (center_hz - 3500, center_hz + 3500), btype="bandpass", fs=ULTRASONIC_HZ, output="sos")
+        song = signal.sosfilt(band, random.standard_normal(count, dtype=np.float32))
+        pulses = np.clip(np.sin(2 * np.pi * random.uniform(25, 45) * np.arange(count) / ULTRASONIC_HZ), 0, 1) ** 4
+        samples += (BUSH_CRICKET_PEAK * ULTRASONIC_NOISE * song * pulses / np.abs(song * pulses).max()).astype(np.float32)
     for call in calls:
         sound = synthesize_call(call, sampling_rate_hz=ULTRASONIC_HZ, noise_rms=ULTRASONIC_NOISE)
         first = round(call.start_time_s * ULTRASONIC_HZ)
@@ -164,7 +168,7 @@ def render_audible(random: np.random.Generator, sounds: Sequence[Sound]) -> np.n
 
 
 def write_recordings(folder: Path, world: World) -> None:
-    """Write ``recordings/*.flac``, ``recordings.csv`` and the truth about sites, calls and sounds below ``folder``."""
+    """Write ``recordings/*.flac`` with their table ``recordings.csv``, and the truth about sites, calls and sounds below ``folder``."""
     (folder / "recordings").mkdir(parents=True, exist_ok=True)
     sites = choose_sites(world)
     files, calls, sounds = [], [], []
@@ -181,7 +185,7 @@ def write_recordings(folder: Path, world: World) -> None:
                 file = _write_sound(folder, site, start, samples, ULTRASONIC_HZ, files)
                 calls += [{"file": file, **dataclasses.asdict(call)} for call in bats[number]]
                 if bush_cricket:
-                    sounds.append({"file": file, **dataclasses.asdict(Sound(0.0, ULTRASONIC_S, "insects", 7.8))})
+                    sounds.append({"file": file, **dataclasses.asdict(Sound(0.0, ULTRASONIC_S, "insects", 20 * np.log10(BUSH_CRICKET_PEAK)))})
 
                 heard = list(people[number])
                 heard += [Sound(0.0, AUDIBLE_S, "rain", random.uniform(14, 20))] if wet else []
@@ -191,7 +195,7 @@ def write_recordings(folder: Path, world: World) -> None:
                 # Nobody speaks on these recordings; the row says so of the whole file.
                 heard.append(Sound(0.0, AUDIBLE_S, "speech-free", float("nan")))
                 sounds += [{"file": file, **dataclasses.asdict(sound)} for sound in heard]
-    write_table(folder / "recordings.csv", pd.DataFrame(files))
+    write_table(folder / "recordings" / "recordings.csv", pd.DataFrame(files))
     write_table(folder / "truth" / "calls.csv", _rounded(calls, Call))
     write_table(folder / "truth" / "sounds.csv", _rounded(sounds, Sound))
     rows = [{"site": site.name, "longitude": round(site.longitude, 6), "latitude": round(site.latitude, 6), "x": site.x, "y": site.y,
@@ -202,8 +206,8 @@ def write_recordings(folder: Path, world: World) -> None:
 def _write_sound(
     folder: Path, site: Site, start: datetime.datetime, samples: np.ndarray, sampling_rate_hz: int, files: list[dict]
 ) -> str:
-    file = f"recordings/{site.name}_{start:%Y%m%d_%H%M%S}.flac"
-    soundfile.write(folder / file, samples, sampling_rate_hz, subtype="PCM_16")
+    file = f"{site.name}_{start:%Y%m%d_%H%M%S}.flac"
+    soundfile.write(folder / "recordings" / file, samples, sampling_rate_hz, subtype="PCM_16")
     files.append({
         "file": file, "site": site.name, "longitude": round(site.longitude, 6), "latitude": round(site.latitude, 6),
         "recorded_at": start.isoformat(), "sampling_rate_hz": sampling_rate_hz, "utc_offset_h": UTC_OFFSET_H,

@@ -16,7 +16,7 @@ SENTINEL_2_DATES, LANDSAT_DATES = 14, 8
 OVERPASS = datetime.time(16, 30)
 LANDSAT_PIXEL_M = 30.0
 # Standard deviation of sensor noise [1]: a constant part and a share of the reflectance.
-NOISE, NOISE_SHARE = 0.0015, 0.008
+NOISE, NOISE_SHARE = 0.0008, 0.004
 # Broader bands of the older sensor see vegetation a little differently (after Claverie et al. 2018, doi:10.1016/j.rse.2018.09.002).
 LANDSAT_GAIN = {"blue": 0.98, "green": 1.005, "red": 0.98, "nir": 0.998, "swir_1": 1.01, "swir_2": 1.0}
 SCL = {"no_data": 0, "shadow": 3, "vegetation": 4, "bare": 5, "water": 6, "thin_cloud": 8, "thick_cloud": 9, "cirrus": 10}

@@ -40,20 +40,20 @@ def rectangles_around(mask: np.ndarray, *, count: int, half_m: float) -> list[sh
 
 
 def write_vector_files(folder: Path, world: World) -> None:
-    """Write ``boundaries.gpkg``, ``protected_areas.gpkg`` and ``incentives.gpkg`` below ``folder``."""
+    """Write ``boundaries.geojson``, ``protected_areas.geojson`` and ``incentives.geojson`` below ``folder``."""
     condition = world.condition[YEARS[0]].states["condition"]
     cover = world.condition[YEARS[0]].states["land_cover"]
     names = ["Municipio Poniente (simulado)", "Municipio Centro (simulado)", "Municipio Oriente (simulado)"]
-    _write(folder / "boundaries.gpkg", municipalities(world), names, ["municipality"] * 3)
+    _write(folder / "boundaries.geojson", municipalities(world), names, ["municipality"] * 3)
     reserves = rectangles_around((condition <= 1) & (cover <= 1), count=2, half_m=330)
     names = ["Reserva de la Ceiba (simulada)", "Santuario del Jaguar (simulado)"]
-    _write(folder / "protected_areas.gpkg", reserves, names[: len(reserves)], ["reserve", "sanctuary"][: len(reserves)])
+    _write(folder / "protected_areas.geojson", reserves, names[: len(reserves)], ["reserve", "sanctuary"][: len(reserves)])
     forest = rectangles_around((cover == 0) & (condition >= 1), count=3, half_m=160)
     farms = rectangles_around(cover == 3, count=2, half_m=160)
     names = [f"Servicios ambientales {n + 1} (simulado)" for n in range(len(forest))]
     names += [f"Agroforestería {n + 1} (simulada)" for n in range(len(farms))]
     kinds = ["payment_for_services"] * len(forest) + ["agroforestry"] * len(farms)
-    _write(folder / "incentives.gpkg", [*forest, *farms], names, kinds)
+    _write(folder / "incentives.geojson", [*forest, *farms], names, kinds)
 
 
 def _write(path: Path, polygons: list[shapely.Polygon], names: list[str], kinds: list[str]) -> None:

@@ -30,7 +30,7 @@ def make_clip(source: np.random.Generator, take: np.random.Generator, category: 
     start_s = 0.3 if category == "gunshot" else 0.0
     sound = MAKERS[category](source, duration_s - start_s, CLIP_HZ)
     count = round(duration_s * CLIP_HZ)
-    noise = take.uniform(15, 45)
+    noise = take.uniform(10, 30)
     samples = noise * (take.standard_normal(count) + 2 * MAKERS["wind"](take, duration_s, CLIP_HZ))
     if category not in ("insects", "wind") and take.random() < 0.4:
         samples += noise * 10 ** (take.uniform(3, 14) / 20) * MAKERS["insects"](take, duration_s, CLIP_HZ)
@@ -41,18 +41,21 @@ def make_clip(source: np.random.Generator, take: np.random.Generator, category: 
 def write_sound_training(folder: Path, seed: int) -> None:
     """Write ``sound_training/clips/*.flac`` and ``sound_training/labels.csv``: 12 clips a group, two takes of each source.
 
+    Files are named in ``labels.csv`` as they lie in ``clips/``.
+
     Takes of one ``source_id`` are one sound at another distance: they must not be split between training and test.
     """
-    (folder / "sound_training" / "clips").mkdir(parents=True, exist_ok=True)
+    clips = folder / "sound_training" / "clips"
+    clips.mkdir(parents=True, exist_ok=True)
     rows = []
     for group, categories in CATEGORIES.items():
         for number in range(CLIPS_PER_GROUP):
             source, take = divmod(number, TAKES)
             category, source_id = categories[source % len(categories)], f"{group}-{source + 1:02d}"
             character = random_stream(seed, f"clip {source_id}")
-            duration_s = character.uniform(2.0, 4.0)
+            duration_s = character.uniform(2.0, 3.4)
             clip = make_clip(character, random_stream(seed, f"clip {source_id} {take}"), category, duration_s)
-            file = f"clips/{source_id}-{'ab'[take]}.flac"
-            soundfile.write(folder / "sound_training" / file, clip, CLIP_HZ, subtype="PCM_16")
+            file = f"{source_id}-{'ab'[take]}.flac"
+            soundfile.write(clips / file, clip, CLIP_HZ, subtype="PCM_16")
             rows.append({"file": file, "group": group, "category": category, "source_id": source_id})
     write_table(folder / "sound_training" / "labels.csv", pd.DataFrame(rows))

@@ -120,5 +120,5 @@ def _parcel_lag_d(seed: int, parcels: np.ndarray) -> np.ndarray:
 
 def _texture(seed: int, shape: tuple[int, int]) -> np.ndarray:
     random = random_stream(seed, "texture")
-    texture = 0.8 * smooth_field(random, shape, range_px=2.2) + 0.6 * random.standard_normal(shape, dtype=np.float32)
+    texture = 0.99 * smooth_field(random, shape, range_px=2.5) + 0.15 * random.standard_normal(shape, dtype=np.float32)
     return np.clip(texture, -2.5, 2.5)
