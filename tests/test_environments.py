@@ -188,8 +188,14 @@ def test_image_context_holds_what_the_image_copies():
 # ---- make ----
 
 
+def outside_of_make() -> dict[str, str]:
+    """This process's environment without what a `make` that runs these tests put there."""
+    of_make = {"MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "CEIBA_SAMPLES"}
+    return {name: value for name, value in os.environ.items() if name not in of_make}
+
+
 def make(*arguments: str, path: str | None = None, folder: Path = ROOT) -> subprocess.CompletedProcess:
-    environment = os.environ | ({"PATH": path} if path else {})
+    environment = outside_of_make() | ({"PATH": path} if path else {})
     command = [shutil.which("make"), *arguments]
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=60)
 
@@ -250,7 +256,7 @@ def test_samples_beside_the_checkout_are_exported(tmp_path):
     project = bare_checkout(tmp_path)
     with (project / "Makefile").open("a") as makefile:
         makefile.write('\nsay-samples:\n\t@echo "samples: $$CEIBA_SAMPLES"\n')
-    environment = {name: value for name, value in os.environ.items() if name != "CEIBA_SAMPLES"}
+    environment = outside_of_make()
 
     def say(**more: str) -> str:
         command = ["make", "say-samples"]
