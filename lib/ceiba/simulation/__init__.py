@@ -1,4 +1,6 @@
-"""A small country made by the computer, always called simulated, where the truth behind every map and sound is known."""
+"""A small country made by the computer, always called simulated, where the truth behind every map and sound
+is known.
+"""
 
 from ceiba.simulation.area import write_area
 

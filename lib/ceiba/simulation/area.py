@@ -15,7 +15,14 @@ from ceiba.simulation.land_cover import pixel_area_ha
 from ceiba.simulation.layout import CELL_M, PIXEL_M, YEARS, block_mean, grid_shape
 from ceiba.simulation.recordings import write_recordings
 from ceiba.simulation.samples import draw_field_plots, draw_reference_samples, draw_training_samples
-from ceiba.simulation.scenes import LANDSAT_PIXEL_M, Plan, landsat_scene, plan_scenes, sentinel_2_scene, sky_of
+from ceiba.simulation.scenes import (
+    LANDSAT_PIXEL_M,
+    Plan,
+    landsat_scene,
+    plan_scenes,
+    sentinel_2_scene,
+    sky_of,
+)
 from ceiba.simulation.shapes import write_vector_files
 from ceiba.simulation.sound_training import write_sound_training
 from ceiba.simulation.world import World, make_world
@@ -34,16 +41,14 @@ def write_area(folder: Path, *, seed: int = 7) -> None:
     Parameters
     ----------
     folder
-        Folder to make. An older one of the same name is replaced once the new one is whole; until then everything lies in
-        ``<folder>.partial``.
+        Folder to make. An older one of the same name is replaced once the new one is whole; until then
+        everything lies in ``<folder>.partial``.
     seed
         The same seed gives the same bytes.
 
-    Notes
-    -----
-    ``area.json``, ``scenes/``, ``dem.tif``, ``life_zones.tif``, ``training_samples.csv``, ``land_cover_reference.csv``,
-    ``field_plots.csv``, ``recordings/``, ``sound_training/``, three GeoJSON files, and ``truth/``: what no stage may read, but
-    every check should.
+    Notes ----- ``area.json``, ``scenes/``, ``dem.tif``, ``life_zones.tif``, ``training_samples.csv``,
+    ``land_cover_reference.csv``, ``field_plots.csv``, ``recordings/``, ``sound_training/``, three GeoJSON
+    files, and ``truth/``: what no stage may read, but every check should.
     """
     folder = Path(folder)
     partial = folder.with_name(folder.name + ".partial")
@@ -62,7 +67,13 @@ def write_area(folder: Path, *, seed: int = 7) -> None:
     log.info("simulated area: recordings")
     write_recordings(partial, world)
     write_sound_training(partial, seed)
-    description = {"seed": seed, "version": layout.VERSION, "crs": layout.CRS, "bounds": layout.BOUNDS, "years": YEARS}
+    description = {
+        "seed": seed,
+        "version": layout.VERSION,
+        "crs": layout.CRS,
+        "bounds": layout.BOUNDS,
+        "years": YEARS,
+    }
     write_json(partial / "area.json", {"simulated": True, **description})
     if folder.exists():
         shutil.rmtree(folder)
@@ -73,7 +84,12 @@ def write_truth(folder: Path, world: World) -> None:
     """Write land cover, change, condition and signs as they are, below ``folder``/truth."""
     truth = folder / "truth"
     for year in YEARS:
-        write_raster(truth / f"land_cover_{year}.tif", {"land_cover": world.codes[year]}, resolution_m=PIXEL_M, nodata=0)
+        write_raster(
+            truth / f"land_cover_{year}.tif",
+            {"land_cover": world.codes[year]},
+            resolution_m=PIXEL_M,
+            nodata=0,
+        )
         condition = world.condition[year]
         hemeroby = {"hemeroby": hemeroby_of(condition.states["condition"])}
         write_raster(truth / f"integrity_{year}.tif", hemeroby, resolution_m=CELL_M, nodata=255)
@@ -87,21 +103,42 @@ def write_truth(folder: Path, world: World) -> None:
         number.flat[change.pixels] = change.number
     bands = {"change": (number > 0).astype(np.uint8), "change_number": number}
     write_raster(truth / f"change_{YEARS[0]}_{YEARS[-1]}.tif", bands, resolution_m=PIXEL_M, nodata=255)
-    write_raster(truth / "road.tif", {"road": world.terrain.road.astype(np.uint8)}, resolution_m=PIXEL_M, nodata=255)
+    write_raster(
+        truth / "road.tif", {"road": world.terrain.road.astype(np.uint8)}, resolution_m=PIXEL_M, nodata=255
+    )
     rows = [
-        {"change_number": change.number, "date": change.date.isoformat(), "from_code": change.from_code, "to_code": change.to_code,
-         "pixels": change.pixels.size, "area_ha": round(change.pixels.size * pixel_area_ha(), 2)}
+        {
+            "change_number": change.number,
+            "date": change.date.isoformat(),
+            "from_code": change.from_code,
+            "to_code": change.to_code,
+            "pixels": change.pixels.size,
+            "area_ha": round(change.pixels.size * pixel_area_ha(), 2),
+        }
         for change in world.changes
-    ]  # fmt: skip
+    ]
     write_table(truth / "changes.csv", pd.DataFrame(rows))
 
 
 def write_environment(folder: Path, world: World) -> None:
     """Write ``dem.tif`` [m] and ``life_zones.tif`` at 30 m."""
-    write_raster(folder / "dem.tif", {"elevation": block_mean(world.terrain.elevation_m, 3)}, resolution_m=30, nodata=-9999)
+    write_raster(
+        folder / "dem.tif",
+        {"elevation": block_mean(world.terrain.elevation_m, 3)},
+        resolution_m=30,
+        nodata=-9999,
+    )
     # The middle pixel of each block of three stands for it.
-    rows, columns = (np.minimum(np.arange(size) * 3 + 1, last - 1) for size, last in zip(grid_shape(30), world.life_zones.shape, strict=True))
-    write_raster(folder / "life_zones.tif", {"life_zones": world.life_zones[np.ix_(rows, columns)]}, resolution_m=30, nodata=0)
+    rows, columns = (
+        np.minimum(np.arange(size) * 3 + 1, last - 1)
+        for size, last in zip(grid_shape(30), world.life_zones.shape, strict=True)
+    )
+    write_raster(
+        folder / "life_zones.tif",
+        {"life_zone": world.life_zones[np.ix_(rows, columns)]},
+        resolution_m=30,
+        nodata=0,
+    )
 
 
 def write_points(folder: Path, world: World) -> None:
@@ -114,7 +151,9 @@ def write_points(folder: Path, world: World) -> None:
 
 
 def write_scenes(folder: Path, world: World, sensor: str) -> None:
-    """Write all scenes of ``sensor`` ("sentinel_2" or "landsat") and the true share of cloud and shadow of each."""
+    """Write all scenes of ``sensor`` ("sentinel_2" or "landsat") and the true share of cloud and shadow of
+    each.
+    """
     rows = []
     for plan in plan_scenes(world.seed, sensor):
         place = folder / "scenes" / sensor / plan.name
@@ -124,14 +163,26 @@ def write_scenes(folder: Path, world: World, sensor: str) -> None:
             write_raster(place / "10m.tif", fine, resolution_m=10, nodata=0)
             write_raster(place / "20m.tif", coarse, resolution_m=20, nodata=0)
         else:
-            write_raster(place / "30m.tif", landsat_scene(world, plan, sky), resolution_m=LANDSAT_PIXEL_M, nodata=0)
+            write_raster(
+                place / "30m.tif", landsat_scene(world, plan, sky), resolution_m=LANDSAT_PIXEL_M, nodata=0
+            )
         write_json(place / "scene.json", _scene_document(plan, sensor))
-        rows.append({
-            "name": plan.name, "cloud_share": round(float((sky.cloud > 0).mean()), 4), "shadow_share": round(float((sky.shadow > 0).mean()), 4),
-            "haze": round(plan.haze, 4), "missing_share": round(plan.missing, 4),
-        })  # fmt: skip
+        rows.append(
+            {
+                "name": plan.name,
+                "cloud_share": round(float((sky.cloud > 0).mean()), 4),
+                "shadow_share": round(float((sky.shadow > 0).mean()), 4),
+                "haze": round(plan.haze, 4),
+                "missing_share": round(plan.missing, 4),
+            }
+        )
     write_table(folder / "truth" / f"{sensor}_skies.csv", pd.DataFrame(rows))
 
 
 def _scene_document(plan: Plan, sensor: str) -> dict[str, object]:
-    return {"name": plan.name, **SENSORS[sensor], "time": f"{plan.time:%Y-%m-%dT%H:%M:%SZ}", "simulated": True}
+    return {
+        "name": plan.name,
+        **SENSORS[sensor],
+        "time": f"{plan.time:%Y-%m-%dT%H:%M:%SZ}",
+        "simulated": True,
+    }

@@ -1,4 +1,6 @@
-"""Bat passes of the simulated area: trains of downward sweeps (FM) and of calls at one pitch (CF) with a falling end."""
+"""Bat passes of the simulated area: trains of downward sweeps (FM) and of calls at one pitch (CF) with a
+falling end.
+"""
 
 import functools
 from dataclasses import dataclass
@@ -31,11 +33,13 @@ def bat_species() -> pd.DataFrame:
     return pd.read_csv(project_root() / "catalogs" / "simulation" / "bat_species.csv", index_col="species")
 
 
-def plan_pass(random: np.random.Generator, species: str, *, start_s: float, calls: int, best_snr_db: float) -> list[Call]:
+def plan_pass(
+    random: np.random.Generator, species: str, *, start_s: float, calls: int, best_snr_db: float
+) -> list[Call]:
     """The calls of a bat that flies by: every interval one, loudest in the middle of the pass.
 
-    ``start_s`` [s] is the start of the first call, ``best_snr_db`` [dB] the signal-to-noise ratio of the loudest. Pitch,
-    length and interval vary a few percent from bat to bat and from call to call.
+    ``start_s`` [s] is the start of the first call, ``best_snr_db`` [dB] the signal-to-noise ratio of the
+    loudest. Pitch, length and interval vary a few percent from bat to bat and from call to call.
     """
     kind = bat_species().loc[species]
     pitch = random.normal(1, 0.015)
@@ -54,7 +58,9 @@ def plan_pass(random: np.random.Generator, species: str, *, start_s: float, call
 
 
 def call_frequency_hz(call: Call, time_s: np.ndarray) -> np.ndarray:
-    """Frequency [Hz] of a call at times [s] from its start: FM falls hyperbolically, CF holds its pitch and then falls."""
+    """Frequency [Hz] of a call at times [s] from its start: FM falls hyperbolically, CF holds its pitch and
+    then falls.
+    """
     share = time_s / (call.end_time_s - call.start_time_s)
     if call.kind == "FM":
         return 1 / (1 / call.high_freq_hz + share * (1 / call.low_freq_hz - 1 / call.high_freq_hz))
@@ -65,8 +71,8 @@ def call_frequency_hz(call: Call, time_s: np.ndarray) -> np.ndarray:
 def synthesize_call(call: Call, *, sampling_rate_hz: float, noise_rms: float) -> np.ndarray:
     """Samples of a call over white recorder noise of ``noise_rms``, in the same unit.
 
-    The noise in the band of the call (at least 2 kHz wide) has ``noise_rms * sqrt(2 * band / sampling rate)``; the call's
-    root mean square is ``snr_db`` above it.
+    The noise in the band of the call (at least 2 kHz wide) has ``noise_rms * sqrt(2 * band / sampling
+    rate)``; the call's root mean square is ``snr_db`` above it.
     """
     count = max(8, round((call.end_time_s - call.start_time_s) * sampling_rate_hz))
     time_s = np.arange(count) / sampling_rate_hz

@@ -7,8 +7,24 @@ import numpy as np
 from ceiba.simulation.layout import PIXEL_M
 from ceiba.simulation.terrain import smooth_field
 
-CLOUD_REFLECTANCE = {"blue": 0.60, "green": 0.58, "red": 0.58, "red_edge": 0.59, "nir": 0.62, "swir_1": 0.42, "swir_2": 0.32}
-HAZE_REFLECTANCE = {"blue": 0.20, "green": 0.15, "red": 0.12, "red_edge": 0.10, "nir": 0.08, "swir_1": 0.03, "swir_2": 0.02}
+CLOUD_REFLECTANCE = {
+    "blue": 0.60,
+    "green": 0.58,
+    "red": 0.58,
+    "red_edge": 0.59,
+    "nir": 0.62,
+    "swir_1": 0.42,
+    "swir_2": 0.32,
+}
+HAZE_REFLECTANCE = {
+    "blue": 0.20,
+    "green": 0.15,
+    "red": 0.12,
+    "red_edge": 0.10,
+    "nir": 0.08,
+    "swir_1": 0.03,
+    "swir_2": 0.02,
+}
 # Share of a pixel's light that comes from the cloud, above which it counts as thin or as thick cloud.
 THIN_CLOUD, THICK_CLOUD = 0.03, 0.5
 DEEP_SHADOW = 0.15
@@ -37,7 +53,9 @@ class Sky:
 
 
 def shadow_shift_px(height_m: float, *, sun_zenith_deg: float, sun_azimuth_deg: float) -> tuple[int, int]:
-    """Rows and columns [px] by which a cloud at ``height_m`` [m] throws its shadow, away from the sun (azimuth from north)."""
+    """Rows and columns [px] by which a cloud at ``height_m`` [m] throws its shadow, away from the sun
+    (azimuth from north).
+    """
     length_px = height_m * np.tan(np.radians(sun_zenith_deg)) / PIXEL_M
     azimuth = np.radians(sun_azimuth_deg)
     # North is towards lower rows; the shadow falls opposite to the sun.
@@ -45,8 +63,15 @@ def shadow_shift_px(height_m: float, *, sun_zenith_deg: float, sun_azimuth_deg: 
 
 
 def make_sky(
-    random: np.random.Generator, shape: tuple[int, int], *, cloud_cover: float, height_m: float, sun_zenith_deg: float,
-    sun_azimuth_deg: float, cirrus_cover: float = 0.0, haze: float = 0.0,
+    random: np.random.Generator,
+    shape: tuple[int, int],
+    *,
+    cloud_cover: float,
+    height_m: float,
+    sun_zenith_deg: float,
+    sun_azimuth_deg: float,
+    cirrus_cover: float = 0.0,
+    haze: float = 0.0,
 ) -> Sky:
     """A sky in which clouds cover ``cloud_cover`` [1] of the area, thin edges included.
 
@@ -72,17 +97,25 @@ def make_sky(
     top, left = max(down, 0), max(right, 0)
     threshold = np.quantile(field[top : top + shape[0], left : left + shape[1]], 1 - cloud_cover)
     # Just above the threshold a cloud already counts as thin; it thickens towards its middle.
-    cloud_wide = np.where(field > threshold, 1 - (1 - THIN_CLOUD) * np.exp(-2.5 * np.maximum(field - threshold, 0)), 0)
+    cloud_wide = np.where(
+        field > threshold, 1 - (1 - THIN_CLOUD) * np.exp(-2.5 * np.maximum(field - threshold, 0)), 0
+    )
     cloud = cloud_wide[top : top + shape[0], left : left + shape[1]]
     shadow = cloud_wide[top - down : top - down + shape[0], left - right : left - right + shape[1]]
     veil = smooth_field(random, shape, range_px=90)
-    cirrus = np.where(veil > np.quantile(veil, 1 - cirrus_cover), 0.12, 0.0) if cirrus_cover > 0 else np.zeros(shape)
+    cirrus = (
+        np.where(veil > np.quantile(veil, 1 - cirrus_cover), 0.12, 0.0)
+        if cirrus_cover > 0
+        else np.zeros(shape)
+    )
     mist = haze * np.clip(1 + 0.6 * smooth_field(random, shape, range_px=130), 0, None)
     return Sky(*(part.astype(np.float32) for part in (cloud, shadow, cirrus, mist)))
 
 
 def look_through(ground: np.ndarray, sky: Sky, band: str) -> np.ndarray:
-    """Reflectance [1] of one band as the satellite sees it, dims ``(y, x)``: shaded, hazed and covered by cloud."""
+    """Reflectance [1] of one band as the satellite sees it, dims ``(y, x)``: shaded, hazed and covered by
+    cloud.
+    """
     # Skylight still reaches a shadow, more of it at short waves.
     darkening = {"blue": 0.50, "green": 0.58, "red": 0.63}.get(band, 0.70)
     seen = ground * (1 - darkening * sky.shadow)

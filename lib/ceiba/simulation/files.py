@@ -12,16 +12,30 @@ from pyproj import Transformer
 
 from ceiba.simulation.layout import CRS, grid_transform
 
-def write_raster(path: Path, bands: Mapping[str, np.ndarray], *, resolution_m: float, nodata: float | None) -> None:
-    """Write bands of one dtype, dims ``(y, x)``, as a GeoTIFF with the names as band descriptions, on the area's grid."""
+
+def write_raster(
+    path: Path, bands: Mapping[str, np.ndarray], *, resolution_m: float, nodata: float | None
+) -> None:
+    """Write bands of one dtype, dims ``(y, x)``, as a GeoTIFF on the area's grid, names as band descriptions."""
     path.parent.mkdir(parents=True, exist_ok=True)
     first = next(iter(bands.values()))
     profile = {
-        "driver": "GTiff", "dtype": first.dtype, "count": len(bands), "height": first.shape[0], "width": first.shape[1],
-        "crs": CRS, "transform": grid_transform(resolution_m), "nodata": nodata, "compress": "zstd", "zstd_level": 9,
-        "predictor": 3 if first.dtype.kind == "f" else 2, "tiled": True, "blockxsize": 256, "blockysize": 256,
+        "driver": "GTiff",
+        "dtype": first.dtype,
+        "count": len(bands),
+        "height": first.shape[0],
+        "width": first.shape[1],
+        "crs": CRS,
+        "transform": grid_transform(resolution_m),
+        "nodata": nodata,
+        "compress": "zstd",
+        "zstd_level": 9,
+        "predictor": 3 if first.dtype.kind == "f" else 2,
+        "tiled": True,
+        "blockxsize": 256,
+        "blockysize": 256,
         "interleave": "band",
-    }  # fmt: skip
+    }
     with rasterio.open(path, "w", **profile) as raster:
         for number, (name, values) in enumerate(bands.items(), start=1):
             raster.write(values, number)
@@ -40,8 +54,12 @@ def write_json(path: Path, content: Mapping[str, object]) -> None:
     path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def write_shapes(path: Path, polygons: Sequence[shapely.Polygon], columns: Mapping[str, Sequence[str]]) -> None:
-    """Write polygons [m, EPSG:6372] and their text columns as GeoJSON, in longitude and latitude as the format asks."""
+def write_shapes(
+    path: Path, polygons: Sequence[shapely.Polygon], columns: Mapping[str, Sequence[str]]
+) -> None:
+    """Write polygons [m, EPSG:6372] and their text columns as GeoJSON, in longitude and latitude as the
+    format asks.
+    """
     to_degrees = Transformer.from_crs(CRS, "EPSG:4326", always_xy=True)
     in_degrees = shapely.transform(np.array(polygons, dtype=object), to_degrees.transform, interleaved=False)
     features = [

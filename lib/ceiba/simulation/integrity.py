@@ -1,13 +1,15 @@
 """Ecosystem condition of the simulated area, drawn from the known network, and the signs that follow from it.
 
-How a draw goes: land cover, life zone and change are given by the spatial model. In every cell of 80 m the condition is
-drawn from its row of the network given the land cover and change that fill most of the cell. The greenness and the
-variability are drawn from their rows given land cover and condition; the vegetation of the cell is then made denser or more
-seasonal until a scene of it shows those values. Bat activity and human sound are drawn likewise at the recording sites.
+How a draw goes: land cover, life zone and change are given by the spatial model. In every cell of 80 m the
+condition is drawn from its row of the network given the land cover and change that fill most of the cell. The
+greenness and the variability are drawn from their rows given land cover and condition; the vegetation of the
+cell is then made denser or more seasonal until a scene of it shows those values. Bat activity and human sound
+are drawn likewise at the recording sites.
 
-Draws use smooth random fields turned into even ranks within each row of the network: neighbours resemble each other, yet
-the frequencies within a row are exactly those of the network. Ranks also follow what the network does not know (distance to
-a road for the condition, the usual greenness of the class for the signs), which moves states in space, not in number.
+Draws use smooth random fields turned into even ranks within each row of the network: neighbours resemble each
+other, yet the frequencies within a row are exactly those of the network. Ranks also follow what the network
+does not know (distance to a road for the condition, the usual greenness of the class for the signs), which
+moves states in space, not in number.
 """
 
 import functools
@@ -21,7 +23,8 @@ from ceiba.simulation.layout import CELL_M, PIXEL_M, block_sum, grid_shape, rand
 from ceiba.simulation.terrain import smooth_field
 
 CELL_PX = round(CELL_M / PIXEL_M)
-# Values that a state stands for at its outer ends; the margin keeps sensor noise from carrying a cell over an edge.
+# Values that a state stands for at its outer ends; the margin keeps sensor noise from carrying a cell over an
+# edge.
 NDVI_RANGE, NDVI_MARGIN = (0.05, 0.90), 0.03
 EMAD_RANGE, EMAD_MARGIN = (0.004, 0.090), 0.003
 
@@ -30,8 +33,8 @@ EMAD_RANGE, EMAD_MARGIN = (0.004, 0.090), 0.003
 class Condition:
     """The truth of one year on the 80 m grid; states as indices into the network's states, dims ``(y, x)``.
 
-    ``greenness_value`` is the wanted mean of the yearly NDVI median [1], ``variability_value`` that of the Euclidean MAD
-    [1]; ``states`` holds one array a node, the query included.
+    ``greenness_value`` is the wanted mean of the yearly NDVI median [1], ``variability_value`` that of the
+    Euclidean MAD [1]; ``states`` holds one array a node, the query included.
     """
 
     states: dict[str, np.ndarray]
@@ -46,7 +49,9 @@ def known_network() -> Network:
 
 
 def majority(states: np.ndarray, count: int, factor: int) -> np.ndarray:
-    """State that fills most of each block of ``factor`` x ``factor`` pixels, dims ``(y, x)``; the lowest of equal ones."""
+    """State that fills most of each block of ``factor`` x ``factor`` pixels, dims ``(y, x)``; the lowest of
+    equal ones.
+    """
     return np.argmax(np.stack([block_sum(states == state, factor) for state in range(count)]), axis=0)
 
 
@@ -108,7 +113,13 @@ def given_states(codes: np.ndarray, first_codes: np.ndarray, life_zones: np.ndar
 
 
 def draw_condition(
-    seed: int, year: int, given: dict[str, np.ndarray], *, road_distance_m: np.ndarray, usual_ndvi: np.ndarray, usual_emad: np.ndarray
+    seed: int,
+    year: int,
+    given: dict[str, np.ndarray],
+    *,
+    road_distance_m: np.ndarray,
+    usual_ndvi: np.ndarray,
+    usual_emad: np.ndarray,
 ) -> Condition:
     """Condition, greenness and variability of a year, dims ``(y, x)`` at 80 m.
 
@@ -127,13 +138,17 @@ def draw_condition(
     states = dict(given)
     pressure = _yearly_field(seed, year, "condition", shape) + 1.2 * np.exp(-road_distance_m / 300)
     stratum = states["land_cover"] * 2 + states["change"]
-    states["condition"], _ = draw_states(node_rows(network, "condition", states), rank_within(pressure, stratum))
+    states["condition"], _ = draw_states(
+        node_rows(network, "condition", states), rank_within(pressure, stratum)
+    )
 
     stratum = states["land_cover"] * network.size("condition") + states["condition"]
     values = {}
-    for node, usual, outer, margin in (
-        ("greenness", usual_ndvi, NDVI_RANGE, NDVI_MARGIN), ("variability", usual_emad, EMAD_RANGE, EMAD_MARGIN),
-    ):  # fmt: skip
+    signs = {
+        "greenness": (usual_ndvi, NDVI_RANGE, NDVI_MARGIN),
+        "variability": (usual_emad, EMAD_RANGE, EMAD_MARGIN),
+    }
+    for node, (usual, outer, margin) in signs.items():
         spread = max(float(usual.std()), 1e-6)
         wish = _yearly_field(seed, year, node, shape) + 1.5 * (usual - usual.mean()) / spread
         states[node], position = draw_states(node_rows(network, node, states), rank_within(wish, stratum))
@@ -153,7 +168,11 @@ def _yearly_field(seed: int, year: int, name: str, shape: tuple[int, int]) -> np
 
 
 def _value_in_state(
-    states: np.ndarray, position: np.ndarray, bins: tuple[float, ...], outer: tuple[float, float], margin: float
+    states: np.ndarray,
+    position: np.ndarray,
+    bins: tuple[float, ...],
+    outer: tuple[float, float],
+    margin: float,
 ) -> np.ndarray:
     edges = np.array([outer[0] - margin, *bins, outer[1] + margin])
     low, high = edges[states] + margin, edges[states + 1] - margin

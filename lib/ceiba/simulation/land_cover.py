@@ -56,7 +56,9 @@ def class_prior() -> pd.Series:
 
 
 def group_names() -> list[str]:
-    """Groups of classes in the order of the traits table: forest, shrub, grassland, agriculture, settlement, bare, water."""
+    """Groups of classes in the order of the traits table: forest, shrub, grassland, agriculture, settlement,
+    bare, water.
+    """
     return list(dict.fromkeys(class_traits()["group"]))
 
 
@@ -75,12 +77,17 @@ def make_life_zones(elevation_m: np.ndarray, moisture: np.ndarray) -> np.ndarray
     Temperate above 450 m unless arid, else by moisture [1]: arid below 0.3, subhumid below 0.65, humid.
     A miniature of Holdridge's scheme (Holdridge 1947, doi:10.1126/science.105.2727.367).
     """
-    zones = np.select([moisture < 0.3, elevation_m > TOP_ELEVATION_M / 2, moisture < 0.65], [1, 4, 2], default=3)
+    zones = np.select(
+        [moisture < 0.3, elevation_m > TOP_ELEVATION_M / 2, moisture < 0.65], [1, 4, 2], default=3
+    )
     return zones.astype(np.uint8)
 
 
-def allocate(scores: np.ndarray, shares: np.ndarray, *, tolerance: float = 0.05, max_rounds: int = 80) -> np.ndarray:
-    """Class index with the highest score plus an offset a class, the offsets chosen so that every class gets its share.
+def allocate(
+    scores: np.ndarray, shares: np.ndarray, *, tolerance: float = 0.05, max_rounds: int = 80
+) -> np.ndarray:
+    """Class index with the highest score plus an offset a class, the offsets chosen so that every class gets
+    its share.
 
     Parameters
     ----------
@@ -106,12 +113,15 @@ def allocate(scores: np.ndarray, shares: np.ndarray, *, tolerance: float = 0.05,
     best, best_error = None, np.inf
     for round_number in range(max_rounds):
         classes = _best_class(scores, offsets)
-        error = np.abs((np.bincount(classes, minlength=len(shares)) / classes.size - shares) / (shares + 2e-4)).max()
+        error = np.abs(
+            (np.bincount(classes, minlength=len(shares)) / classes.size - shares) / (shares + 2e-4)
+        ).max()
         if error < best_error:
             best, best_error = classes, error
         if error <= tolerance:
             break
-        # Rare classes win whole patches at once: ever smaller steps keep them from swinging between none and too many.
+        # Rare classes win whole patches at once: ever smaller steps keep them from swinging between none and
+        # too many.
         offsets += _offset_step(classes, shares, 0.3 * 0.95**round_number)
     return best
 
@@ -133,7 +143,9 @@ def _offset_step(classes: np.ndarray, shares: np.ndarray, step: float) -> np.nda
 
 
 def make_parcels(seed: int, shape: tuple[int, int]) -> np.ndarray:
-    """Number of the field or town block of every pixel, dims ``(y, x)``: cells about 90 m wide around scattered points."""
+    """Number of the field or town block of every pixel, dims ``(y, x)``: cells about 90 m wide around
+    scattered points.
+    """
     random = random_stream(seed, "parcels")
     rows, columns = np.mgrid[4 : shape[0] : 9, 4 : shape[1] : 9]
     points = np.column_stack([rows.ravel(), columns.ravel()]) + random.uniform(-3, 3, (rows.size, 2))
@@ -142,10 +154,12 @@ def make_parcels(seed: int, shape: tuple[int, int]) -> np.ndarray:
 
 
 def make_land_cover(seed: int, terrain: Terrain, parcels: np.ndarray) -> np.ndarray:
-    """Codes 1 to 31 before any change, dims ``(y, x)``, uint8, every class with its share of :func:`class_prior`.
+    """Codes 1 to 31 before any change, dims ``(y, x)``, uint8, every class with its share of
+    :func:`class_prior`.
 
-    A class wins a pixel by its niche (elevation, moisture, nearness to water, road or town), a smooth random field of its
-    own (patches of some 300 m) and an offset that gives it its share. Fields and towns are whole parcels.
+    A class wins a pixel by its niche (elevation, moisture, nearness to water, road or town), a smooth random
+    field of its own (patches of some 300 m) and an offset that gives it its share. Fields and towns are whole
+    parcels.
     """
     random = random_stream(seed, "land cover")
     shape = terrain.water.shape
@@ -160,7 +174,9 @@ def make_land_cover(seed: int, terrain: Terrain, parcels: np.ndarray) -> np.ndar
     }
     relative, moisture = terrain.elevation_m.flat[land] / TOP_ELEVATION_M, terrain.moisture.flat[land]
     for row, trait in enumerate(traits.itertuples()):
-        niche = ((relative - trait.elevation) / trait.elevation_sd) ** 2 + ((moisture - trait.moisture) / trait.moisture_sd) ** 2
+        niche = ((relative - trait.elevation) / trait.elevation_sd) ** 2 + (
+            (moisture - trait.moisture) / trait.moisture_sd
+        ) ** 2
         field = smooth_field(random, shape, range_px=30)
         if trait.patch == "parcel":
             ids = np.arange(parcels.max() + 1)
@@ -177,8 +193,9 @@ def plant_changes(
 ) -> list[Change]:
     """Polygons that change class between the years, in the dry season around each turn of the year.
 
-    Every polygon holds one class before and one after, lies apart from all others, and measures 0.5 to 6 ha. Clearing
-    happens near roads and building near towns. Regrowth begins in the first season, so that it is grown by the last year.
+    Every polygon holds one class before and one after, lies apart from all others, and measures 0.5 to 6 ha.
+    Clearing happens near roads and building near towns. Regrowth begins in the first season, so that it is
+    grown by the last year.
     """
     random = random_stream(seed, "change")
     groups, names = group_of(land_cover), group_names()
@@ -205,7 +222,9 @@ def plant_changes(
     return changes
 
 
-def _polygon(random: np.random.Generator, land_cover: np.ndarray, taken: np.ndarray, center: int) -> np.ndarray:
+def _polygon(
+    random: np.random.Generator, land_cover: np.ndarray, taken: np.ndarray, center: int
+) -> np.ndarray:
     row, column = np.unravel_index(center, land_cover.shape)
     half_long, half_short = random.uniform(6, 15), random.uniform(4, 9)
     angle = random.uniform(0, np.pi)
@@ -221,7 +240,9 @@ def _polygon(random: np.random.Generator, land_cover: np.ndarray, taken: np.ndar
 
 
 def land_cover_on(land_cover: np.ndarray, changes: Sequence[Change], date: datetime.date) -> np.ndarray:
-    """Codes on a day, after every change up to and including it, dims ``(y, x)``, uint8; the input is not changed."""
+    """Codes on a day, after every change up to and including it, dims ``(y, x)``, uint8; the input is not
+    changed.
+    """
     result = land_cover.copy()
     for change in changes:
         if change.date <= date:

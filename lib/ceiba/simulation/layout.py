@@ -19,27 +19,39 @@ UTC_OFFSET_H = -5
 
 
 def grid_shape(resolution_m: float) -> tuple[int, int]:
-    """Rows and columns ``(y, x)`` that cover the area; the last pixel reaches beyond where the size is no multiple."""
+    """Rows and columns ``(y, x)`` that cover the area; the last pixel reaches beyond where the size is no
+    multiple.
+    """
     return math.ceil(HEIGHT_M / resolution_m), math.ceil(WIDTH_M / resolution_m)
 
 
 def grid_transform(resolution_m: float) -> Affine:
-    """Transform of a north-up grid anchored at the upper left corner of the area, pixels of ``resolution_m`` [m]."""
+    """Transform of a north-up grid anchored at the upper left corner of the area, pixels of ``resolution_m``
+    [m].
+    """
     return Affine(resolution_m, 0, LEFT_M, 0, -resolution_m, TOP_M)
 
 
-def pixel_centers(rows: np.ndarray, columns: np.ndarray, resolution_m: float = PIXEL_M) -> tuple[np.ndarray, np.ndarray]:
+def pixel_centers(
+    rows: np.ndarray, columns: np.ndarray, resolution_m: float = PIXEL_M
+) -> tuple[np.ndarray, np.ndarray]:
     """Coordinates x, y [m, EPSG:6372] of the centres of pixels given by row and column."""
-    return LEFT_M + (np.asarray(columns) + 0.5) * resolution_m, TOP_M - (np.asarray(rows) + 0.5) * resolution_m
+    return LEFT_M + (np.asarray(columns) + 0.5) * resolution_m, TOP_M - (
+        np.asarray(rows) + 0.5
+    ) * resolution_m
 
 
 def random_stream(seed: int, name: str) -> np.random.Generator:
-    """Random numbers of their own for each named part, so that a change in one part leaves the others as they were."""
+    """Random numbers of their own for each named part, so that a change in one part leaves the others as they
+    were.
+    """
     return np.random.default_rng([seed, zlib.crc32(name.encode())])
 
 
 def block_sum(values: np.ndarray, factor: int) -> np.ndarray:
-    """Sums over blocks of ``factor`` x ``factor`` pixels, dims ``(..., y, x)``; the edge is repeated to whole blocks."""
+    """Sums over blocks of ``factor`` x ``factor`` pixels, dims ``(..., y, x)``; the edge is repeated to whole
+    blocks.
+    """
     rows, columns = values.shape[-2:]
     pad = [(0, 0)] * (values.ndim - 2) + [(0, -rows % factor), (0, -columns % factor)]
     padded = np.pad(values, pad, mode="edge")

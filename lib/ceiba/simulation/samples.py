@@ -18,8 +18,9 @@ SOURCES = ("photointerpretation (simulated)", "field visit (simulated)")
 def draw_training_samples(world: World) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Labelled points in clusters, as interpreters make them, and the few whose label is wrong.
 
-    Every class gets points in proportion to the square root of its area, at least one cluster a year; a cluster is up to
-    five points of one class within 120 m. Three in a hundred labels are those of another class of the same group.
+    Every class gets points in proportion to the square root of its area, at least one cluster a year; a
+    cluster is up to five points of one class within 120 m. Three in a hundred labels are those of another
+    class of the same group.
 
     Returns
     -------
@@ -53,8 +54,9 @@ def draw_training_samples(world: World) -> tuple[pd.DataFrame, pd.DataFrame]:
 def draw_reference_samples(world: World) -> pd.DataFrame:
     """Independent stratified random points with true labels, the same number a year.
 
-    The strata are the groups of classes (forest, shrub, ...) in the truth of the year; small ones get more than their share,
-    so ``stratum_pixels`` (10 m pixels of the stratum in that year) is needed to weight them.
+    The strata are the groups of classes (forest, shrub, ...) in the truth of the year; small ones get more
+    than their share, so ``stratum_pixels`` (10 m pixels of the stratum in that year) is needed to weight
+    them.
     """
     random = random_stream(world.seed, "reference samples")
     parts = []
@@ -63,19 +65,25 @@ def draw_reference_samples(world: World) -> pd.DataFrame:
         sizes = np.bincount(groups.ravel(), minlength=len(group_names()))
         wanted = np.round(REFERENCE_POINTS / len(YEARS) * np.sqrt(sizes) / np.sqrt(sizes).sum()).astype(int)
         for stratum, name in enumerate(group_names()):
-            pixels = random.choice(np.flatnonzero(groups == stratum), size=min(wanted[stratum], sizes[stratum]), replace=False)
+            pixels = random.choice(
+                np.flatnonzero(groups == stratum), size=min(wanted[stratum], sizes[stratum]), replace=False
+            )
             rows, columns = np.unravel_index(pixels, groups.shape)
             part = _table(rows, columns, np.full(rows.size, year), world.codes[year][rows, columns])
-            parts.append(part.assign(source="reference visit (simulated)", stratum=name, stratum_pixels=sizes[stratum]))
+            parts.append(
+                part.assign(source="reference visit (simulated)", stratum=name, stratum_pixels=sizes[stratum])
+            )
     table = pd.concat(parts, ignore_index=True)
     table.insert(0, "sample_id", [f"r{number:05d}" for number in range(1, len(table) + 1)])
     return table
 
 
 def draw_field_plots(world: World) -> pd.DataFrame:
-    """Plots where everything the network knows was seen: states of all signs, their values, and the true condition.
+    """Plots where everything the network knows was seen: states of all signs, their values, and the true
+    condition.
 
-    One plot a cell of 80 m at most, over all years; a fifth of the sound states is missing, as recorders fail.
+    One plot a cell of 80 m at most, over all years; a fifth of the sound states is missing, as recorders
+    fail.
     """
     random = random_stream(world.seed, "field plots")
     network = known_network()
@@ -83,12 +91,19 @@ def draw_field_plots(world: World) -> pd.DataFrame:
     for year in YEARS:
         condition = world.condition[year]
         shape = condition.greenness_value.shape
-        rows, columns = np.unravel_index(random.choice(np.prod(shape), FIELD_PLOTS // len(YEARS), replace=False), shape)
+        rows, columns = np.unravel_index(
+            random.choice(np.prod(shape), FIELD_PLOTS // len(YEARS), replace=False), shape
+        )
         states = {node: values[rows, columns] for node, values in condition.states.items()}
         for node in ("bat_activity", "human_sound"):
             states[node], _ = draw_states(node_rows(network, node, states), random.random(rows.size))
         center = CELL_PX // 2
-        part = _table(rows * CELL_PX + center, columns * CELL_PX + center, np.full(rows.size, year), np.zeros(rows.size, int))
+        part = _table(
+            rows * CELL_PX + center,
+            columns * CELL_PX + center,
+            np.full(rows.size, year),
+            np.zeros(rows.size, int),
+        )
         part = part.drop(columns="code")
         for node, values in states.items():
             part[node] = np.array(network.nodes[node].states, dtype=object)[values]
@@ -108,7 +123,9 @@ def _clustered(random: np.random.Generator, mask: np.ndarray, wanted: int) -> tu
     chosen: set[int] = set()
     # Small classes run out of new pixels near the centres: then fewer points are taken.
     for center in random.permutation(rows.size)[: 4 * wanted]:
-        near = (np.abs(rows - rows[center]) <= CLUSTER_REACH_PX) & (np.abs(columns - columns[center]) <= CLUSTER_REACH_PX)
+        near = (np.abs(rows - rows[center]) <= CLUSTER_REACH_PX) & (
+            np.abs(columns - columns[center]) <= CLUSTER_REACH_PX
+        )
         size = min(CLUSTER_POINTS, wanted - len(chosen), int(near.sum()))
         chosen |= set(random.choice(np.flatnonzero(near), size=size, replace=False).tolist())
         if len(chosen) >= wanted:
@@ -126,4 +143,13 @@ def _confused_with(random: np.random.Generator, code: int) -> int:
 def _table(rows: np.ndarray, columns: np.ndarray, years: np.ndarray, codes: np.ndarray) -> pd.DataFrame:
     x, y = pixel_centers(rows, columns)
     longitude, latitude = Transformer.from_crs(CRS, "EPSG:4326", always_xy=True).transform(x, y)
-    return pd.DataFrame({"longitude": np.round(longitude, 7), "latitude": np.round(latitude, 7), "x": x, "y": y, "year": years, "code": codes})
+    return pd.DataFrame(
+        {
+            "longitude": np.round(longitude, 7),
+            "latitude": np.round(latitude, 7),
+            "x": x,
+            "y": y,
+            "year": years,
+            "code": codes,
+        }
+    )

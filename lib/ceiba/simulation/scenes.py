@@ -16,18 +16,39 @@ SENTINEL_2_DATES, LANDSAT_DATES = 14, 8
 OVERPASS = datetime.time(16, 30)
 LANDSAT_PIXEL_M = 30.0
 # Standard deviation of sensor noise [1]: a constant part and a share of the reflectance.
-NOISE, NOISE_SHARE = 0.0008, 0.004
-# Broader bands of the older sensor see vegetation a little differently (after Claverie et al. 2018, doi:10.1016/j.rse.2018.09.002).
+NOISE, NOISE_SHARE = 0.0008, 0.0035
+# Broader bands of the older sensor see vegetation a little differently (after Claverie et al. 2018,
+# doi:10.1016/j.rse.2018.09.002).
 LANDSAT_GAIN = {"blue": 0.98, "green": 1.005, "red": 0.98, "nir": 0.998, "swir_1": 1.01, "swir_2": 1.0}
-SCL = {"no_data": 0, "shadow": 3, "vegetation": 4, "bare": 5, "water": 6, "thin_cloud": 8, "thick_cloud": 9, "cirrus": 10}
-# Whole values of QA_PIXEL as the Landsat 8-9 Collection 2 product guide lists them: the flag bits 0 to 7 and the confidences.
-QA_PIXEL = {"fill": 1, "clear": 21824, "water": 21952, "cloud": 22280, "dilated": 21762, "shadow": 23888, "cirrus": 54596}
+SCL = {
+    "no_data": 0,
+    "shadow": 3,
+    "vegetation": 4,
+    "bare": 5,
+    "water": 6,
+    "thin_cloud": 8,
+    "thick_cloud": 9,
+    "cirrus": 10,
+}
+# Whole values of QA_PIXEL as the Landsat 8-9 Collection 2 product guide lists them: the flag bits 0 to 7 and
+# the confidences.
+QA_PIXEL = {
+    "fill": 1,
+    "clear": 21824,
+    "water": 21952,
+    "cloud": 22280,
+    "dilated": 21762,
+    "shadow": 23888,
+    "cirrus": 54596,
+}
 LANDSAT_SCALE, LANDSAT_OFFSET = 2.75e-5, -0.2
 
 
 @dataclass(frozen=True)
 class Plan:
-    """When a scene is taken and how much cloud there is; ``missing`` is the share of the area beyond the swath [1]."""
+    """When a scene is taken and how much cloud there is; ``missing`` is the share of the area beyond the
+    swath [1].
+    """
 
     name: str
     time: datetime.datetime
@@ -38,7 +59,9 @@ class Plan:
 
 
 def sun_position_deg(date: datetime.date) -> tuple[float, float]:
-    """Zenith and azimuth [degree, clockwise from north] of the sun at the overpass: low and southern in winter."""
+    """Zenith and azimuth [degree, clockwise from north] of the sun at the overpass: low and southern in
+    winter.
+    """
     winter = 0.5 + 0.5 * np.cos(2 * np.pi * (date.timetuple().tm_yday + 10) / 365.25)
     return 24 + 27 * winter, 92 + 56 * winter
 
@@ -46,8 +69,8 @@ def sun_position_deg(date: datetime.date) -> tuple[float, float]:
 def plan_scenes(seed: int, sensor: str) -> list[Plan]:
     """Scenes of all years in order of time.
 
-    Cloud cover runs from 20 to 60 %, more in the rains (June to October); one or two scenes a year are nearly all cloud,
-    and two reach only part of the area.
+    Cloud cover runs from 20 to 60 %, more in the rains (June to October); one or two scenes a year are nearly
+    all cloud, and two reach only part of the area.
     """
     random = random_stream(seed, f"{sensor} plan")
     count, prefix = (SENTINEL_2_DATES, "s2a") if sensor == "sentinel_2" else (LANDSAT_DATES, "lc08")
@@ -91,7 +114,8 @@ def sky_of(seed: int, plan: Plan) -> Sky:
 def scene_classification(sky: Sky, ndvi: np.ndarray, water: np.ndarray) -> np.ndarray:
     """Sentinel-2 scene classes of what is in the sky and else on the ground, dims ``(y, x)``, uint8.
 
-    ``ndvi`` [1] and ``water`` (bool) describe the ground. The cloud classes tell the truth of the sky but for the haze.
+    ``ndvi`` [1] and ``water`` (bool) describe the ground. The cloud classes tell the truth of the sky but for
+    the haze.
     """
     classes = np.where(water, SCL["water"], np.where(ndvi > 0.3, SCL["vegetation"], SCL["bare"]))
     classes[sky.shadow > DEEP_SHADOW] = SCL["shadow"]
@@ -102,7 +126,9 @@ def scene_classification(sky: Sky, ndvi: np.ndarray, water: np.ndarray) -> np.nd
 
 
 def qa_pixel(sky: Sky, water: np.ndarray) -> np.ndarray:
-    """Landsat Collection 2 QA_PIXEL of the sky and the ground, dims ``(y, x)``, uint16; clouds are dilated by two pixels."""
+    """Landsat Collection 2 QA_PIXEL of the sky and the ground, dims ``(y, x)``, uint16; clouds are dilated by
+    two pixels.
+    """
     cloud = (sky.cloud >= 0.2) | ((sky.cloud >= THIN_CLOUD) & (sky.cirrus == 0))
     values = np.where(water, QA_PIXEL["water"], QA_PIXEL["clear"])
     values[sky.shadow > DEEP_SHADOW] = QA_PIXEL["shadow"]
@@ -122,8 +148,11 @@ def swath_edge(seed: int, plan: Plan, shape: tuple[int, int]) -> np.ndarray:
     return distance > np.quantile(distance, 1 - plan.missing)
 
 
-def sentinel_2_scene(world: World, plan: Plan, sky: Sky) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """Bands of a Sentinel-2 scene at 10 m and at 20 m, uint16 with reflectance times 10 000 and 0 for no data.
+def sentinel_2_scene(
+    world: World, plan: Plan, sky: Sky
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Bands of a Sentinel-2 scene at 10 m and at 20 m, uint16 with reflectance times 10 000 and 0 for no
+    data.
 
     Scene classes are made at 20 m and repeated at 10 m, as in the real product.
     """
@@ -132,26 +161,37 @@ def sentinel_2_scene(world: World, plan: Plan, sky: Sky) -> tuple[dict[str, np.n
     ground = ground_reflectance(world, date, sun_zenith_deg=zenith, sun_azimuth_deg=azimuth)
     random = random_stream(world.seed, f"noise {plan.name}")
     water = land_cover_on(world.first_codes, world.changes, date) == WATER
-    seen = {band: look_through(ground[BANDS.index(band)], sky, band) for band in ("blue", "green", "red", "nir", "swir_1")}
+    seen = {
+        band: look_through(ground[BANDS.index(band)], sky, band)
+        for band in ("blue", "green", "red", "nir", "swir_1")
+    }
     beyond_20m = swath_edge(world.seed, plan, grid_shape(20))
     beyond_10m = enlarge(beyond_20m, 2, grid_shape(10))
     sky_20m = Sky(*(block_mean(part, 2) for part in (sky.cloud, sky.shadow, sky.cirrus, sky.haze)))
     classes = scene_classification(sky_20m, block_mean(ndvi_of(ground), 2), block_mean(water, 2) > 0.5)
     classes[beyond_20m] = SCL["no_data"]
 
-    fine = {band: _to_10_000(_add_noise(seen[band], random), beyond_10m) for band in ("blue", "green", "red", "nir")}
+    fine = {
+        band: _to_10_000(_add_noise(seen[band], random), beyond_10m)
+        for band in ("blue", "green", "red", "nir")
+    }
     fine["quality"] = enlarge(classes, 2, grid_shape(10)).astype(np.uint16)
     coarse_seen = {band: block_mean(seen[band], 2) for band in ("green", "red", "nir", "swir_1")}
     # The narrow band leaves out the water vapour that dims the broad one a little.
     coarse_seen["nir"] *= 1.015
     names = {"green": "green_20m", "red": "red_20m", "nir": "nir_narrow", "swir_1": "swir_1"}
-    coarse = {names[band]: _to_10_000(_add_noise(values, random), beyond_20m) for band, values in coarse_seen.items()}
+    coarse = {
+        names[band]: _to_10_000(_add_noise(values, random), beyond_20m)
+        for band, values in coarse_seen.items()
+    }
     coarse["quality_20m"] = classes.astype(np.uint16)
     return fine, coarse
 
 
 def landsat_scene(world: World, plan: Plan, sky: Sky) -> dict[str, np.ndarray]:
-    """Bands of a Landsat scene at 30 m, uint16 numbers of Collection 2 Level 2 (reflectance is number * 2.75e-5 - 0.2)."""
+    """Bands of a Landsat scene at 30 m, uint16 numbers of Collection 2 Level 2 (reflectance is number *
+    2.75e-5 - 0.2).
+    """
     date = plan.time.date()
     zenith, azimuth = sun_position_deg(date)
     ground = ground_reflectance(world, date, sun_zenith_deg=zenith, sun_azimuth_deg=azimuth)

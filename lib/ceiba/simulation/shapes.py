@@ -25,13 +25,17 @@ def municipalities(world: World) -> list[shapely.Polygon]:
 
 
 def rectangles_around(mask: np.ndarray, *, count: int, half_m: float) -> list[shapely.Polygon]:
-    """Squares of half width ``half_m`` [m] around the most central cells of ``mask``, dims ``(y, x)`` at 80 m, apart."""
+    """Squares of half width ``half_m`` [m] around the most central cells of ``mask``, dims ``(y, x)`` at 80
+    m, apart.
+    """
     depth = ndimage.distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]
     found: list[shapely.Polygon] = []
     for cell in np.argsort(-depth, axis=None, kind="stable"):
         row, column = np.unravel_index(cell, mask.shape)
         x, y = LEFT_M + (column + 0.5) * CELL_M, TOP_M - (row + 0.5) * CELL_M
-        square = shapely.box(x - half_m, y - half_m, x + half_m, y + half_m).intersection(shapely.box(*BOUNDS))
+        square = shapely.box(x - half_m, y - half_m, x + half_m, y + half_m).intersection(
+            shapely.box(*BOUNDS)
+        )
         if not any(square.intersects(other) for other in found):
             found.append(square)
         if len(found) == count:
@@ -40,14 +44,19 @@ def rectangles_around(mask: np.ndarray, *, count: int, half_m: float) -> list[sh
 
 
 def write_vector_files(folder: Path, world: World) -> None:
-    """Write ``boundaries.geojson``, ``protected_areas.geojson`` and ``incentives.geojson`` below ``folder``."""
+    """Write boundaries, protected areas and incentive areas as GeoJSON below ``folder``."""
     condition = world.condition[YEARS[0]].states["condition"]
     cover = world.condition[YEARS[0]].states["land_cover"]
     names = ["Municipio Poniente (simulado)", "Municipio Centro (simulado)", "Municipio Oriente (simulado)"]
     _write(folder / "boundaries.geojson", municipalities(world), names, ["municipality"] * 3)
     reserves = rectangles_around((condition <= 1) & (cover <= 1), count=2, half_m=330)
     names = ["Reserva de la Ceiba (simulada)", "Santuario del Jaguar (simulado)"]
-    _write(folder / "protected_areas.geojson", reserves, names[: len(reserves)], ["reserve", "sanctuary"][: len(reserves)])
+    _write(
+        folder / "protected_areas.geojson",
+        reserves,
+        names[: len(reserves)],
+        ["reserve", "sanctuary"][: len(reserves)],
+    )
     forest = rectangles_around((cover == 0) & (condition >= 1), count=3, half_m=160)
     farms = rectangles_around(cover == 3, count=2, half_m=160)
     names = [f"Servicios ambientales {n + 1} (simulado)" for n in range(len(forest))]

@@ -21,11 +21,13 @@ CLIPS_PER_GROUP, TAKES = 12, 2
 CLIP_HZ = 22_050
 
 
-def make_clip(source: np.random.Generator, take: np.random.Generator, category: str, duration_s: float) -> np.ndarray:
+def make_clip(
+    source: np.random.Generator, take: np.random.Generator, category: str, duration_s: float
+) -> np.ndarray:
     """A clip of one sound over noise and sometimes insects, int16, dim ``(time,)``, at 22.05 kHz.
 
-    ``source`` gives the sound, ``take`` its distance and surroundings: the peak lies 14 to 40 dB above the noise, as in the
-    recordings.
+    ``source`` gives the sound, ``take`` its distance and surroundings: the peak lies 14 to 40 dB above the
+    noise, as in the recordings.
     """
     start_s = 0.3 if category == "gunshot" else 0.0
     sound = MAKERS[category](source, duration_s - start_s, CLIP_HZ)
@@ -39,11 +41,13 @@ def make_clip(source: np.random.Generator, take: np.random.Generator, category: 
 
 
 def write_sound_training(folder: Path, seed: int) -> None:
-    """Write ``sound_training/clips/*.flac`` and ``sound_training/labels.csv``: 12 clips a group, two takes of each source.
+    """Write ``sound_training/clips/*.flac`` and ``sound_training/labels.csv``: 12 clips a group, two takes of
+    each source.
 
     Files are named in ``labels.csv`` as they lie in ``clips/``.
 
-    Takes of one ``source_id`` are one sound at another distance: they must not be split between training and test.
+    Takes of one ``source_id`` are one sound at another distance: they must not be split between training and
+    test.
     """
     clips = folder / "sound_training" / "clips"
     clips.mkdir(parents=True, exist_ok=True)

@@ -1,7 +1,8 @@
 """Sounds below 11 kHz made from scratch: gunshots, saws, engines, rain, insects, wind and a voice.
 
-Every maker takes a random stream, a length [s] and a sampling rate [Hz], and gives samples with a peak of 1, dim ``(time,)``.
-None is a recording; they share with the real sounds what a detector looks at: harmonics, decay, rhythm and colour.
+Every maker takes a random stream, a length [s] and a sampling rate [Hz], and gives samples with a peak of 1,
+dim ``(time,)``. None is a recording; they share with the real sounds what a detector looks at: harmonics,
+decay, rhythm and colour.
 """
 
 from collections.abc import Callable
@@ -13,8 +14,14 @@ Maker = Callable[[np.random.Generator, float, float], np.ndarray]
 
 
 def gunshot(random: np.random.Generator, duration_s: float, sampling_rate_hz: float) -> np.ndarray:
-    """One shot: a blast that decays within some ten milliseconds, then echoes from around, darker each time."""
-    return _blast(random, duration_s, sampling_rate_hz, decay_s=random.uniform(0.015, 0.045), echoes=int(random.integers(2, 5)))
+    """One shot: a blast that decays within some ten milliseconds, then ever darker echoes."""
+    return _blast(
+        random,
+        duration_s,
+        sampling_rate_hz,
+        decay_s=random.uniform(0.015, 0.045),
+        echoes=int(random.integers(2, 5)),
+    )
 
 
 def fireworks(random: np.random.Generator, duration_s: float, sampling_rate_hz: float) -> np.ndarray:
@@ -23,24 +30,55 @@ def fireworks(random: np.random.Generator, duration_s: float, sampling_rate_hz: 
     for start in np.sort(random.uniform(0, 0.75, int(random.integers(3, 7)))):
         first = int(start * total.size)
         total[first:] += random.uniform(0.4, 1) * _blast(
-            random, (total.size - first) / sampling_rate_hz, sampling_rate_hz, decay_s=random.uniform(0.05, 0.12), echoes=1
+            random,
+            (total.size - first) / sampling_rate_hz,
+            sampling_rate_hz,
+            decay_s=random.uniform(0.05, 0.12),
+            echoes=1,
         )
     return _peak_one(total)
 
 
 def chainsaw(random: np.random.Generator, duration_s: float, sampling_rate_hz: float) -> np.ndarray:
     """A two-stroke saw that revs up and down: a rough series of harmonics of some 100 Hz up to 7 kHz."""
-    return _motor(random, duration_s, sampling_rate_hz, pitch_hz=random.uniform(90, 135), rev=0.22, tilt=0.45, top_hz=7000, rough=0.35)
+    return _motor(
+        random,
+        duration_s,
+        sampling_rate_hz,
+        pitch_hz=random.uniform(90, 135),
+        rev=0.22,
+        tilt=0.45,
+        top_hz=7000,
+        rough=0.35,
+    )
 
 
 def brush_cutter(random: np.random.Generator, duration_s: float, sampling_rate_hz: float) -> np.ndarray:
     """A brush cutter: higher and steadier than a chainsaw."""
-    return _motor(random, duration_s, sampling_rate_hz, pitch_hz=random.uniform(140, 200), rev=0.08, tilt=0.6, top_hz=8000, rough=0.3)
+    return _motor(
+        random,
+        duration_s,
+        sampling_rate_hz,
+        pitch_hz=random.uniform(140, 200),
+        rev=0.08,
+        tilt=0.6,
+        top_hz=8000,
+        rough=0.3,
+    )
 
 
 def engine(random: np.random.Generator, duration_s: float, sampling_rate_hz: float) -> np.ndarray:
     """A car or lorry that passes: low harmonics and rolling noise, swelling and fading."""
-    motor = _motor(random, duration_s, sampling_rate_hz, pitch_hz=random.uniform(28, 55), rev=0.05, tilt=1.1, top_hz=1400, rough=0.15)
+    motor = _motor(
+        random,
+        duration_s,
+        sampling_rate_hz,
+        pitch_hz=random.uniform(28, 55),
+        rev=0.05,
+        tilt=1.1,
+        top_hz=1400,
+        rough=0.15,
+    )
     rolling = _band_noise(random, motor.size, sampling_rate_hz, (80, 1100))
     x = np.linspace(-1, 1, motor.size)
     passing = 0.35 + 0.65 * np.exp(-(((x - random.uniform(-0.3, 0.3)) / 0.5) ** 2))
@@ -49,7 +87,16 @@ def engine(random: np.random.Generator, duration_s: float, sampling_rate_hz: flo
 
 def motorbike(random: np.random.Generator, duration_s: float, sampling_rate_hz: float) -> np.ndarray:
     """A motorbike: between saw and car in pitch, with gear changes."""
-    return _motor(random, duration_s, sampling_rate_hz, pitch_hz=random.uniform(60, 85), rev=0.16, tilt=0.95, top_hz=2500, rough=0.2)
+    return _motor(
+        random,
+        duration_s,
+        sampling_rate_hz,
+        pitch_hz=random.uniform(60, 85),
+        rev=0.16,
+        tilt=0.95,
+        top_hz=2500,
+        rough=0.2,
+    )
 
 
 def rain(random: np.random.Generator, duration_s: float, sampling_rate_hz: float) -> np.ndarray:
@@ -70,9 +117,19 @@ def insects(random: np.random.Generator, duration_s: float, sampling_rate_hz: fl
     time_s = np.arange(round(duration_s * sampling_rate_hz)) / sampling_rate_hz
     total = np.zeros(time_s.size)
     for _ in range(int(random.integers(1, 4))):
-        carrier_hz, pulse_hz, chirp_hz = random.uniform(3200, 8000), random.uniform(20, 60), random.uniform(0.5, 3)
+        carrier_hz, pulse_hz, chirp_hz = (
+            random.uniform(3200, 8000),
+            random.uniform(20, 60),
+            random.uniform(0.5, 3),
+        )
         pulses = np.clip(np.sin(2 * np.pi * pulse_hz * time_s + random.uniform(0, 6)), 0, 1) ** 2
-        chirps = 1 / (1 + np.exp(-12 * (np.sin(2 * np.pi * chirp_hz * time_s + random.uniform(0, 6)) + random.uniform(-0.2, 0.6))))
+        chirps = 1 / (
+            1
+            + np.exp(
+                -12
+                * (np.sin(2 * np.pi * chirp_hz * time_s + random.uniform(0, 6)) + random.uniform(-0.2, 0.6))
+            )
+        )
         total += random.uniform(0.3, 1) * np.sin(2 * np.pi * carrier_hz * time_s) * pulses * chirps
     return _peak_one(total)
 
@@ -85,7 +142,9 @@ def wind(random: np.random.Generator, duration_s: float, sampling_rate_hz: float
 
 
 def voice(random: np.random.Generator, duration_s: float, sampling_rate_hz: float) -> np.ndarray:
-    """A voice without words: pulses of the vocal cords through three resonances that change with every syllable."""
+    """A voice without words: pulses of the vocal cords through three resonances that change with every
+    syllable.
+    """
     total = np.zeros(round(duration_s * sampling_rate_hz))
     pitch_hz, start_s = random.uniform(95, 230), random.uniform(0, 0.2)
     while start_s < duration_s - 0.15:
@@ -94,27 +153,50 @@ def voice(random: np.random.Generator, duration_s: float, sampling_rate_hz: floa
         glide = pitch_hz * np.linspace(random.uniform(0.95, 1.12), random.uniform(0.88, 1.02), count)
         pulses = np.diff(np.floor(np.cumsum(glide) / sampling_rate_hz), prepend=0)
         syllable = pulses + 0.02 * random.standard_normal(count)
-        for center_hz, width_hz in ((random.uniform(300, 800), 90), (random.uniform(900, 2200), 120), (random.uniform(2400, 3000), 180)):
+        for center_hz, width_hz in (
+            (random.uniform(300, 800), 90),
+            (random.uniform(900, 2200), 120),
+            (random.uniform(2400, 3000), 180),
+        ):
             radius = np.exp(-np.pi * width_hz / sampling_rate_hz)
             denominator = [1, -2 * radius * np.cos(2 * np.pi * center_hz / sampling_rate_hz), radius**2]
             syllable = signal.lfilter([1 - radius], denominator, syllable) + 0.1 * syllable
         first = round(start_s * sampling_rate_hz)
         total[first : first + count] += syllable * np.hanning(count)
-        start_s += length_s + (random.uniform(0.02, 0.08) if random.random() < 0.8 else random.uniform(0.2, 0.5))
+        start_s += length_s + (
+            random.uniform(0.02, 0.08) if random.random() < 0.8 else random.uniform(0.2, 0.5)
+        )
     return _peak_one(total)
 
 
 MAKERS: dict[str, Maker] = {
-    "gunshot": gunshot, "fireworks": fireworks, "chainsaw": chainsaw, "brush_cutter": brush_cutter, "engine": engine,
-    "motorbike": motorbike, "rain": rain, "insects": insects, "wind": wind, "voice": voice,
-}  # fmt: skip
+    "gunshot": gunshot,
+    "fireworks": fireworks,
+    "chainsaw": chainsaw,
+    "brush_cutter": brush_cutter,
+    "engine": engine,
+    "motorbike": motorbike,
+    "rain": rain,
+    "insects": insects,
+    "wind": wind,
+    "voice": voice,
+}
 
 
 def _motor(
-    random: np.random.Generator, duration_s: float, sampling_rate_hz: float, *, pitch_hz: float, rev: float, tilt: float,
-    top_hz: float, rough: float,
+    random: np.random.Generator,
+    duration_s: float,
+    sampling_rate_hz: float,
+    *,
+    pitch_hz: float,
+    rev: float,
+    tilt: float,
+    top_hz: float,
+    rough: float,
 ) -> np.ndarray:
-    """Harmonics of a wandering pitch, amplitude ``k**-tilt`` with random strengths, plus noise pulsed by the motor."""
+    """Harmonics of a wandering pitch, amplitude ``k**-tilt`` with random strengths, plus noise pulsed by the
+    motor.
+    """
     count = round(duration_s * sampling_rate_hz)
     knots = max(4, round(duration_s * 2.5))
     wander = np.interp(np.arange(count), np.linspace(0, count, knots), random.uniform(-1, 1, knots))
@@ -127,7 +209,9 @@ def _motor(
     return _peak_one((total / total.std() + rough * noise / noise.std() * (1 + np.sin(phase))) * loud)
 
 
-def _blast(random: np.random.Generator, duration_s: float, sampling_rate_hz: float, *, decay_s: float, echoes: int) -> np.ndarray:
+def _blast(
+    random: np.random.Generator, duration_s: float, sampling_rate_hz: float, *, decay_s: float, echoes: int
+) -> np.ndarray:
     count = round(duration_s * sampling_rate_hz)
     time_s = np.arange(count) / sampling_rate_hz
     crack = random.standard_normal(count) * np.exp(-time_s / decay_s)
@@ -142,7 +226,9 @@ def _blast(random: np.random.Generator, duration_s: float, sampling_rate_hz: flo
     return _peak_one(total + 0.05 * signal.lfilter([0.15], [1, -0.85], tail))
 
 
-def _band_noise(random: np.random.Generator, count: int, sampling_rate_hz: float, band_hz: tuple[float, float]) -> np.ndarray:
+def _band_noise(
+    random: np.random.Generator, count: int, sampling_rate_hz: float, band_hz: tuple[float, float]
+) -> np.ndarray:
     sections = signal.butter(2, band_hz, btype="bandpass", fs=sampling_rate_hz, output="sos")
     noise = signal.sosfilt(sections, random.standard_normal(count))
     return noise / noise.std()

@@ -1,4 +1,4 @@
-"""Reflectance of the simulated area: two-part spectra of canopy and ground, mixed by season, vigor and class."""
+"""Reflectance of the simulated area: two-part spectra of canopy and ground, mixed by season and vigor."""
 
 import datetime
 import functools
@@ -41,10 +41,12 @@ class SpectralLibrary:
 def spectral_library() -> SpectralLibrary:
     """The library of the 31 classes from the traits and endmember tables in ``catalogs/simulation``.
 
-    Shade darkens both parts. Each class deviates from its endmembers by its own few percent, the same in every simulation,
-    because two classes never share a spectrum in nature.
+    Shade darkens both parts. Each class deviates from its endmembers by its own few percent, the same in
+    every simulation, because two classes never share a spectrum in nature.
     """
-    endmembers = pd.read_csv(project_root() / "catalogs" / "simulation" / "endmember_spectra.csv", index_col="name")
+    endmembers = pd.read_csv(
+        project_root() / "catalogs" / "simulation" / "endmember_spectra.csv", index_col="name"
+    )
     traits = class_traits()
     size = int(traits.index.max()) + 1
     canopy, ground = np.zeros((size, len(BANDS)), np.float32), np.zeros((size, len(BANDS)), np.float32)
@@ -53,12 +55,18 @@ def spectral_library() -> SpectralLibrary:
         own = np.random.default_rng(code).normal(1, 0.05, (2, len(BANDS)))
         canopy[code] = endmembers.loc[trait["canopy"], list(BANDS)] * own[0] * (1 - trait["shade"])
         ground[code] = endmembers.loc[trait["soil"], list(BANDS)] * own[1] * (1 - trait["shade"])
-        cover_dry[code], cover_wet[code], lag_d[code] = trait["cover_dry"], trait["cover_wet"], trait["season_lag_d"]
+        cover_dry[code], cover_wet[code], lag_d[code] = (
+            trait["cover_dry"],
+            trait["cover_wet"],
+            trait["season_lag_d"],
+        )
     return SpectralLibrary(canopy, ground, cover_dry, cover_wet, lag_d)
 
 
 def season(date: datetime.date, lag_d: np.ndarray | float = 0.0) -> np.ndarray:
-    """Greenness phase [1], 0 at the end of the dry season and 1 at the peak of the rains (2 September plus ``lag_d`` [d])."""
+    """Greenness phase [1], 0 at the end of the dry season and 1 at the peak of the rains (2 September plus
+    ``lag_d`` [d]).
+    """
     day = date.timetuple().tm_yday
     phase = np.cos(2 * np.pi * (day - PEAK_DAY - np.asarray(lag_d, dtype=np.float32)) / 365.25)
     # The power makes the rise and fall steeper than a cosine, as rains and harvests are.
@@ -66,7 +74,11 @@ def season(date: datetime.date, lag_d: np.ndarray | float = 0.0) -> np.ndarray:
 
 
 def green_cover(
-    codes: np.ndarray, date: datetime.date, *, vigor: np.ndarray | float = 1.0, swing: np.ndarray | float = 0.0,
+    codes: np.ndarray,
+    date: datetime.date,
+    *,
+    vigor: np.ndarray | float = 1.0,
+    swing: np.ndarray | float = 0.0,
     lag_d: np.ndarray | float = 0.0,
 ) -> np.ndarray:
     """Share of ground under green canopy [1] on a day, the shape of ``codes``.
@@ -80,7 +92,8 @@ def green_cover(
     vigor
         Factor on the cover of the whole year [1]: above 1 is denser than the class usually is.
     swing
-        Added to half the difference between the seasons [1]: above 0 the year is more uneven than the class usually is.
+        Added to half the difference between the seasons [1]: above 0 the year is more uneven than the class
+        usually is.
     lag_d
         Days [d] by which a pixel is later than its class (irrigated fields).
     """
@@ -92,12 +105,17 @@ def green_cover(
 
 
 def mix_spectra(codes: np.ndarray, cover: np.ndarray) -> np.ndarray:
-    """Reflectance [1] with bands :data:`BANDS`, dims ``(band, ...)``: canopy and ground of each class, mixed by ``cover`` [1]."""
+    """Reflectance [1] with bands :data:`BANDS`, dims ``(band, ...)``: canopy and ground of each class, mixed
+    by ``cover`` [1].
+    """
     library = spectral_library()
-    return np.stack([
-        library.ground[:, band][codes] + cover * (library.canopy[:, band] - library.ground[:, band])[codes]
-        for band in range(len(BANDS))
-    ])
+    return np.stack(
+        [
+            library.ground[:, band][codes]
+            + cover * (library.canopy[:, band] - library.ground[:, band])[codes]
+            for band in range(len(BANDS))
+        ]
+    )
 
 
 def ndvi_of(reflectance: np.ndarray) -> np.ndarray:

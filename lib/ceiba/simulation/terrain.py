@@ -1,4 +1,6 @@
-"""Terrain of the simulated area: a country in miniature, from a coastal plain to mountains within five kilometres."""
+"""Terrain of the simulated area: a country in miniature, from a coastal plain to mountains within five
+kilometres.
+"""
 
 from dataclasses import dataclass
 
@@ -40,8 +42,9 @@ class Terrain:
 def smooth_field(random: np.random.Generator, shape: tuple[int, int], *, range_px: float) -> np.ndarray:
     """Gaussian random field with mean 0 and standard deviation 1, dims ``(y, x)``.
 
-    The autocorrelation is ``exp(-(d / range_px)**2)`` at distance ``d`` [px]: white noise smoothed by a Gaussian kernel
-    of standard deviation ``range_px / 2`` in the Fourier domain. A margin keeps opposite edges independent.
+    The autocorrelation is ``exp(-(d / range_px)**2)`` at distance ``d`` [px]: white noise smoothed by a
+    Gaussian kernel of standard deviation ``range_px / 2`` in the Fourier domain. A margin keeps opposite
+    edges independent.
     """
     margin = int(np.ceil(2 * range_px))
     padded = [fft.next_fast_len(size + margin, real=True) for size in shape]
@@ -62,7 +65,7 @@ def rank_uniform(values: np.ndarray) -> np.ndarray:
 
 
 def make_terrain(seed: int, *, water_share: float) -> Terrain:
-    """Heights, moisture, a river to a lagoon, roads and towns; ``water_share`` [1] of the area is open water."""
+    """Heights, moisture, a river to a lagoon, roads and towns; ``water_share`` [1] of it is open water."""
     shape = grid_shape(PIXEL_M)
     elevation = _elevation_m(seed, shape)
     river = _river(seed, shape, elevation)
@@ -97,23 +100,31 @@ def slope_deg(elevation_m: np.ndarray, pixel_m: float) -> np.ndarray:
     return np.degrees(np.arctan(np.hypot(down, right)))
 
 
-def illumination(elevation_m: np.ndarray, pixel_m: float, *, sun_zenith_deg: float, sun_azimuth_deg: float) -> np.ndarray:
+def illumination(
+    elevation_m: np.ndarray, pixel_m: float, *, sun_zenith_deg: float, sun_azimuth_deg: float
+) -> np.ndarray:
     """Cosine of the angle between the sun and the ground, over that of flat ground [1], dims ``(y, x)``.
 
-    Azimuth clockwise from north. Flat ground gives 1; see Teillet et al. 1982, doi:10.1080/07038992.1982.10855028.
+    Azimuth clockwise from north. Flat ground gives 1; see Teillet et al. 1982,
+    doi:10.1080/07038992.1982.10855028.
     """
     down, right = np.gradient(elevation_m, pixel_m)
     zenith, azimuth = np.radians(sun_zenith_deg), np.radians(sun_azimuth_deg)
     # The normal of the surface z(x east, y north) is (-dz/dx, -dz/dy, 1); rows run southwards.
-    toward_sun = -right * np.sin(azimuth) * np.sin(zenith) + down * np.cos(azimuth) * np.sin(zenith) + np.cos(zenith)
+    toward_sun = (
+        -right * np.sin(azimuth) * np.sin(zenith) + down * np.cos(azimuth) * np.sin(zenith) + np.cos(zenith)
+    )
     return np.maximum(toward_sun / np.sqrt(1 + down**2 + right**2), 0) / np.cos(zenith)
 
 
 def _elevation_m(seed: int, shape: tuple[int, int]) -> np.ndarray:
     random = random_stream(seed, "terrain")
-    y, x = np.mgrid[0:1 : shape[0] * 1j, 0:1 : shape[1] * 1j]
+    y, x = np.mgrid[0 : 1 : shape[0] * 1j, 0 : 1 : shape[1] * 1j]
     trend = 1.5 * (1 - y) + 1.3 * x
-    ridges = sum(weight * smooth_field(random, shape, range_px=size) for size, weight in ((150, 0.55), (60, 0.2), (22, 0.05)))
+    ridges = sum(
+        weight * smooth_field(random, shape, range_px=size)
+        for size, weight in ((150, 0.55), (60, 0.2), (22, 0.05))
+    )
     relative = rank_uniform(trend + ridges)
     return TOP_ELEVATION_M * (0.06 * relative + 0.94 * relative**1.8)
 
@@ -121,7 +132,10 @@ def _elevation_m(seed: int, shape: tuple[int, int]) -> np.ndarray:
 def _river(seed: int, shape: tuple[int, int], elevation_m: np.ndarray) -> np.ndarray:
     random = random_stream(seed, "river")
     columns = np.arange(shape[1])
-    wiggle = smooth_field(random, (1, shape[1]), range_px=70)[0] * 12 + smooth_field(random, (1, shape[1]), range_px=24)[0] * 3
+    wiggle = (
+        smooth_field(random, (1, shape[1]), range_px=70)[0] * 12
+        + smooth_field(random, (1, shape[1]), range_px=24)[0] * 3
+    )
     # The river follows the low south of the area and leaves the mountains in the east.
     rows = np.clip(shape[0] * 0.66 + (0.5 - columns / shape[1]) * 50 + wiggle, 4, shape[0] - 5)
     river = np.zeros(shape, dtype=bool)
@@ -133,8 +147,12 @@ def _river(seed: int, shape: tuple[int, int], elevation_m: np.ndarray) -> np.nda
 def _roads(seed: int, shape: tuple[int, int], water: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     random = random_stream(seed, "roads")
     columns, rows = np.arange(shape[1]), np.arange(shape[0])
-    main = np.clip(shape[0] * 0.5 + smooth_field(random, (1, shape[1]), range_px=120)[0] * 16, 2, shape[0] - 3)
-    branch = np.clip(shape[1] * 0.62 + smooth_field(random, (1, shape[0]), range_px=90)[0] * 14, 2, shape[1] - 3)
+    main = np.clip(
+        shape[0] * 0.5 + smooth_field(random, (1, shape[1]), range_px=120)[0] * 16, 2, shape[0] - 3
+    )
+    branch = np.clip(
+        shape[1] * 0.62 + smooth_field(random, (1, shape[0]), range_px=90)[0] * 14, 2, shape[1] - 3
+    )
     road = np.zeros(shape, dtype=bool)
     road[np.round(main).astype(int), columns] = True
     road[rows, np.round(branch).astype(int)] = True

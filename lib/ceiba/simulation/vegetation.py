@@ -1,4 +1,6 @@
-"""Vegetation of the simulated area: vigor and season of every cell, so that scenes show the drawn greenness and variability."""
+"""Vegetation of the simulated area: vigor and season of every cell, so that scenes show the drawn greenness
+and variability.
+"""
 
 import datetime
 import functools
@@ -22,7 +24,9 @@ OBSERVATION_NOISE = 0.0032
 
 @dataclass(frozen=True)
 class Response:
-    """NDVI median and Euclidean MAD [1] of a year of clear scenes, dims ``(code, vigor, swing)``; the last code is irrigated fields."""
+    """NDVI median and Euclidean MAD [1] of a year of clear scenes, dims ``(code, vigor, swing)``; the last
+    code is irrigated fields.
+    """
 
     ndvi: np.ndarray
     emad: np.ndarray
@@ -32,8 +36,8 @@ class Response:
 def class_response() -> Response:
     """What each class shows over a year at every vigor of :data:`VIGORS` and swing of :data:`SWINGS`.
 
-    Fourteen dates of one year, with observation noise; the Euclidean MAD is the median distance to the median spectrum,
-    which stands in for the geometric median. Irrigated fields come last, as code :data:`IRRIGATED`.
+    Fourteen dates of one year, with observation noise; the Euclidean MAD is the median distance to the median
+    spectrum, which stands in for the geometric median. Irrigated fields come last, as code :data:`IRRIGATED`.
     """
     dates = [datetime.date(2018, 1, 10) + datetime.timedelta(days=26 * step) for step in range(14)]
     shape = (IRRIGATED + 1, VIGORS.size, SWINGS.size)
@@ -41,8 +45,14 @@ def class_response() -> Response:
     lag_d = np.where(np.arange(IRRIGATED + 1) == IRRIGATED, IRRIGATED_LAG_D, 0)
     codes, lag_d = (np.broadcast_to(values[:, None, None], shape) for values in (codes, lag_d))
     season = {"vigor": VIGORS[None, :, None], "swing": SWINGS[None, None, :]}
-    spectra = np.stack([mix_spectra(codes, green_cover(codes, date, lag_d=lag_d, **season)) for date in dates])
-    noise = np.random.default_rng(0).normal(0, OBSERVATION_NOISE, (len(dates), len(FOUR_BANDS), 1, 1, 1)).astype(np.float32)
+    spectra = np.stack(
+        [mix_spectra(codes, green_cover(codes, date, lag_d=lag_d, **season)) for date in dates]
+    )
+    noise = (
+        np.random.default_rng(0)
+        .normal(0, OBSERVATION_NOISE, (len(dates), len(FOUR_BANDS), 1, 1, 1))
+        .astype(np.float32)
+    )
     four = spectra[:, FOUR_BANDS] + noise
     emad = np.median(np.sqrt(((four - np.median(four, axis=0)) ** 2).sum(axis=1)), axis=0)
     # Code 0 is no class: its spectrum is 0 and never asked for.
@@ -51,7 +61,9 @@ def class_response() -> Response:
 
 
 def with_irrigated(codes: np.ndarray, lag_d: np.ndarray) -> np.ndarray:
-    """Codes with :data:`IRRIGATED` for fields whose season comes much later [d] than that of others, dims ``(y, x)``."""
+    """Codes with :data:`IRRIGATED` for fields whose season comes much later [d] than that of others, dims
+    ``(y, x)``.
+    """
     return np.where((codes == CROP) & (lag_d > IRRIGATED_LAG_D / 2), IRRIGATED, codes).astype(np.uint8)
 
 
@@ -62,7 +74,9 @@ def cell_shares(codes: np.ndarray) -> np.ndarray:
 
 
 def usual_values(codes: np.ndarray, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """NDVI median and Euclidean MAD [1] that the classes of a cell usually show, dims ``(y, x)`` of ``shape`` at 80 m."""
+    """NDVI median and Euclidean MAD [1] that the classes of a cell usually show, dims ``(y, x)`` of ``shape``
+    at 80 m.
+    """
     response, shares = class_response(), cell_shares(codes)
     vigor, swing = np.argmin(np.abs(VIGORS - 1)), np.argmin(np.abs(SWINGS))
     return (
@@ -84,14 +98,16 @@ def fit_vegetation(codes: np.ndarray, ndvi: np.ndarray, emad: np.ndarray) -> tup
     Returns
     -------
     vigor, swing
-        As :func:`ceiba.simulation.spectra.green_cover` takes them [1], dims ``(y, x)`` at 80 m. Where a class cannot show
-        the wanted values (open water), the nearest it can.
+        As :func:`ceiba.simulation.spectra.green_cover` takes them [1], dims ``(y, x)`` at 80 m. Where a class
+        cannot show the wanted values (open water), the nearest it can.
     """
     response, shares = class_response(), cell_shares(codes)
     cell_ndvi = shares @ response.ndvi.reshape(IRRIGATED + 1, -1)
     cell_emad = shares @ response.emad.reshape(IRRIGATED + 1, -1)
     vigors, swings = (grid.ravel() for grid in np.meshgrid(VIGORS, SWINGS, indexing="ij"))
-    cost = ((cell_ndvi - ndvi.reshape(-1, 1)) / 0.02) ** 2 + (np.log(cell_emad / emad.reshape(-1, 1)) / 0.15) ** 2
+    cost = ((cell_ndvi - ndvi.reshape(-1, 1)) / 0.015) ** 2 + (
+        np.log(cell_emad / emad.reshape(-1, 1)) / 0.18
+    ) ** 2
     # Of equally good answers the one nearest to the usual plant is taken.
     best = np.argmin(cost + 0.05 * np.log(vigors) ** 2 + 0.5 * swings**2, axis=1)
     return vigors[best].reshape(ndvi.shape), swings[best].reshape(ndvi.shape)

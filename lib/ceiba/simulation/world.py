@@ -75,7 +75,9 @@ def make_world(seed: int) -> World:
             usual_ndvi=usual_ndvi,
             usual_emad=usual_emad,
         )
-        fitted = vegetation.fit_vegetation(fields, condition[year].greenness_value, condition[year].variability_value)
+        fitted = vegetation.fit_vegetation(
+            fields, condition[year].greenness_value, condition[year].variability_value
+        )
         vigor[year], swing[year] = (vegetation.spread_to_pixels(cells, shape) for cells in fitted)
     return World(
         seed, terrain, life_zones, parcels, first_codes, tuple(changes), codes, condition, vigor, swing,
@@ -83,21 +85,31 @@ def make_world(seed: int) -> World:
     )  # fmt: skip
 
 
-def ground_reflectance(world: World, date: datetime.date, *, sun_zenith_deg: float, sun_azimuth_deg: float) -> np.ndarray:
-    """Surface reflectance [1] of the ground on a day without sky or sensor, dims ``(band, y, x)`` of ``spectra.BANDS``."""
+def ground_reflectance(
+    world: World, date: datetime.date, *, sun_zenith_deg: float, sun_azimuth_deg: float
+) -> np.ndarray:
+    """Surface reflectance [1] of the ground on a day without sky or sensor, dims ``(band, y, x)`` of
+    ``spectra.BANDS``.
+    """
     codes = land_cover.land_cover_on(world.first_codes, world.changes, date)
     lag_d = np.where(codes == CROP, world.lag_d, 0)
     season = {"vigor": world.vigor[date.year], "swing": world.swing[date.year]}
     reflectance = mix_spectra(codes, green_cover(codes, date, lag_d=lag_d, **season))
     _blend_regrowth(world, date, reflectance, season)
-    roughness = land_cover.class_traits()["texture"].reindex(range(32), fill_value=0).to_numpy(np.float32)[codes]
+    roughness = (
+        land_cover.class_traits()["texture"].reindex(range(32), fill_value=0).to_numpy(np.float32)[codes]
+    )
     reflectance *= 1 + roughness * world.texture
-    lit = illumination(world.terrain.elevation_m, PIXEL_M, sun_zenith_deg=sun_zenith_deg, sun_azimuth_deg=sun_azimuth_deg)
+    lit = illumination(
+        world.terrain.elevation_m, PIXEL_M, sun_zenith_deg=sun_zenith_deg, sun_azimuth_deg=sun_azimuth_deg
+    )
     # Terrain correction takes out most, but never all, of the difference between lit and shaded slopes.
     return (reflectance * np.clip(1 + 0.2 * (lit - 1), 0.75, 1.15)).astype(np.float32)
 
 
-def _blend_regrowth(world: World, date: datetime.date, reflectance: np.ndarray, season: Mapping[str, np.ndarray]) -> None:
+def _blend_regrowth(
+    world: World, date: datetime.date, reflectance: np.ndarray, season: Mapping[str, np.ndarray]
+) -> None:
     for change in world.changes:
         age = (date - change.date).days
         if change.to_code != 11 or not 0 <= age < REGROWTH_DAYS:
@@ -120,5 +132,7 @@ def _parcel_lag_d(seed: int, parcels: np.ndarray) -> np.ndarray:
 
 def _texture(seed: int, shape: tuple[int, int]) -> np.ndarray:
     random = random_stream(seed, "texture")
-    texture = 0.99 * smooth_field(random, shape, range_px=2.5) + 0.15 * random.standard_normal(shape, dtype=np.float32)
+    texture = 0.99 * smooth_field(random, shape, range_px=2.5) + 0.15 * random.standard_normal(
+        shape, dtype=np.float32
+    )
     return np.clip(texture, -2.5, 2.5)
