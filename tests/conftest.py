@@ -1,13 +1,20 @@
 """Fixtures that every test may use."""
 
-import importlib.util
+import json
 import os
-import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+import rasterio
+import yaml
+from affine import Affine
 
 ROOT = Path(__file__).resolve().parents[1]
+
+TINY_CRS = "EPSG:6372"
+TINY_ORIGIN = (2_000_000, 1_000_000)
+TINY_SIZE_M = 320
 
 
 @pytest.fixture(scope="session")
@@ -20,20 +27,81 @@ def sample_folder() -> Path:
 
 
 @pytest.fixture(scope="session")
-def local_gateway():
-    """A Dask Gateway on loopback: ``environment`` for processes, ``settings`` for ``dask.config.set``."""
-    if sys.platform == "win32":
-        pytest.skip("dask-gateway-server runs on Linux and macOS only")
-    specification = importlib.util.spec_from_file_location(
-        "start_gateway", ROOT / "environments" / "local" / "start_gateway.py"
-    )
-    module = importlib.util.module_from_spec(specification)
-    sys.modules["start_gateway"] = module  # dataclasses look their module up
-    specification.loader.exec_module(module)
-    # A closed client closes again when it is collected, and raises. Python 3.11 can crash when pytest shows
-    # that while a module is being compiled, even after the last test: so this is not undone.
-    client = importlib.import_module("dask_gateway").Gateway
-    if "__del__" in vars(client):
-        del client.__del__
-    with module.run_gateway() as gateway:
-        yield gateway
+def store_environment(tmp_path_factory) -> dict[str, str]:
+    """Settings of a store of the test session, with its own embedded PostgreSQL."""
+    folder = tmp_path_factory.mktemp("store", numbered=True)
+    return {"CEIBA_STORE": str(folder), "CEIBA_LOCAL": "", "CEIBA_DB_URL": "", "CEIBA_REPORTS": str(folder / "reports")}
+
+
+@pytest.fixture
+def store(store_environment, monkeypatch) -> Path:
+    """The session's store, set in the environment; returns its folder."""
+    for name, value in store_environment.items():
+        monkeypatch.setenv(name, value)
+    return Path(store_environment["CEIBA_STORE"])
+
+
+@pytest.fixture
+def own_store(tmp_path, monkeypatch) -> Path:
+    """A store of one test alone, with its own embedded PostgreSQL."""
+    for name, value in {"CEIBA_STORE": str(tmp_path / "store"), "CEIBA_LOCAL": "", "CEIBA_DB_URL": ""}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("CEIBA_REPORTS", str(tmp_path / "reports"))
+    return tmp_path / "store"
+
+
+@pytest.fixture
+def write_archive():
+    """A function that writes a tiny archive of Sentinel-2-like scenes, ``write(folder, dates)``."""
+    return write_tiny_archive
+
+
+@pytest.fixture
+def add_tiny_area():
+    """A function that adds a tiny area of one tile to a store, ``add(store, archive, name="tiny")``."""
+    return add_tiny_area_to
+
+
+def write_tiny_archive(folder: Path, dates=("2019-01-10", "2019-03-10", "2019-05-10", "2019-07-10")) -> Path:
+    """Scenes of 32 x 32 pixels at 10 m (16 x 16 at 20 m), a third of each cloudy; returns the archive folder."""
+    bands = {
+        10: ("blue", "green", "red", "nir", "quality"),
+        20: ("green_20m", "red_20m", "nir_narrow", "swir_1", "quality_20m"),
+    }
+    levels = {"blue": 400, "green": 600, "red": 500, "nir": 3000, "green_20m": 600, "red_20m": 500, "nir_narrow": 3100, "swir_1": 1500}
+    for position, date in enumerate(dates):
+        random = np.random.default_rng(position)
+        scene = folder / f"tiny_{date.replace('-', '')}"
+        scene.mkdir(parents=True)
+        described = {"name": scene.name, "time": f"{date}T16:30:00Z", "sensor": "sentinel_2_l2a", "platform": "sentinel-2a"}
+        (scene / "scene.json").write_text(json.dumps(described))
+        for size, names in bands.items():
+            pixels = TINY_SIZE_M // size
+            quality = np.where(np.arange(pixels) % 3 == position % 3, 9, 4).astype("uint16")
+            with rasterio.open(
+                scene / f"{size}m.tif", "w", driver="GTiff", width=pixels, height=pixels, count=len(names), dtype="uint16", nodata=0,
+                crs=TINY_CRS, transform=Affine(size, 0, TINY_ORIGIN[0], 0, -size, TINY_ORIGIN[1]),
+            ) as file:  # fmt: skip
+                for number, name in enumerate(names, 1):
+                    noise = random.integers(-80, 80, (pixels, pixels))
+                    values = np.broadcast_to(quality, (pixels, pixels)) if name.startswith("quality") else levels[name] + noise
+                    file.write(values.astype("uint16"), number)
+                    file.set_band_description(number, name)
+    return folder
+
+
+def add_tiny_area_to(store: Path, archive: Path, name: str = "tiny") -> str:
+    """An area of one tile whose scene archive is ``archive``; returns its name."""
+    catalog = yaml.safe_load((ROOT / "catalogs" / "mexico.yml").read_text("utf-8"))
+    catalog["sources"]["scene_archive"]["args"] = {"urlpath": str(archive)}
+    left, top = TINY_ORIGIN
+    place = {
+        "title": {"es": name, "en": name}, "stages": ["ard", "mosaics", "change"], "crs": TINY_CRS,
+        "bounds": [left, top - TINY_SIZE_M, left + TINY_SIZE_M, top], "years": [2019, 2019],
+    }  # fmt: skip
+    area = {"title": {"es": name, "en": name}, "catalog": "catalog.yml", "places": {name: place}}
+    folder = store / "areas" / name
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "area.yml").write_text(yaml.safe_dump(area))
+    (folder / "catalog.yml").write_text(yaml.safe_dump(catalog))
+    return name

@@ -19,7 +19,8 @@ from ceiba.errors import CeibaError, ParameterError
 app = typer.Typer(no_args_is_help=True, rich_markup_mode="markdown", add_completion=False, pretty_exceptions_enable=False)
 area_app = typer.Typer(no_args_is_help=True, help="Areas: your own place and those that ship.")
 app.add_typer(area_app, name="area")
-console = Console()
+# Where no terminal tells its width (logs, CI) tables need more than 80 columns.
+console = Console(width=None if sys.stdout.isatty() else 140)
 errors = Console(stderr=True)
 log = logging.getLogger("ceiba")
 

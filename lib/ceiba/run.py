@@ -13,8 +13,9 @@ from ceiba import cube as index
 from ceiba import provenance, store
 from ceiba.cluster import Cluster
 from ceiba.config import Config
-from ceiba.errors import CeibaError
+from ceiba.errors import CeibaError, ParameterError
 from ceiba.grids import Period
+from ceiba.notebooks import read_parameters
 from ceiba.plan import Snapshot, Unit, adopt_finished, choose_notebooks, list_units, notebook_stage, take_snapshot
 
 log = logging.getLogger(__name__)
@@ -59,10 +60,18 @@ def plan_chains(
     """
     chains: dict[tuple[str, str], list[list[Unit]]] = {}
     seen = set()
-    for notebook in choose_notebooks(targets):
+    notebooks = choose_notebooks(targets)
+    settings = dict(settings or {})
+    declared = {notebook: read_parameters(notebook) for notebook in notebooks}
+    unknown = sorted(name for name in settings if not any(name in parameters for parameters in declared.values()))
+    if unknown:
+        known = sorted({name for parameters in declared.values() for name in parameters})
+        raise ParameterError(f"no chosen notebook has a parameter {', '.join(unknown)}; they have {', '.join(known)}")
+    for notebook in notebooks:
+        own = {name: value for name, value in settings.items() if name in declared[notebook]}
         by_place: dict[tuple[str, str], list[Unit]] = {}
         for area in areas:
-            for unit in list_units(notebook, area, tiles=tiles, years=years, settings=settings):
+            for unit in list_units(notebook, area, tiles=tiles, years=years, settings=own):
                 if str(unit) not in seen:
                     seen.add(str(unit))
                     by_place.setdefault((unit.area.name, unit.place.name), []).append(unit)
