@@ -151,7 +151,9 @@ def check_network(network: Network) -> None:
             f"{where}: {len(network.values)} values for {network.size(network.query)} states of {network.query}"
         )
     if not all(0 <= value <= MOST_HEMEROBY for value in network.values):
-        raise NetworkError(f"{where}: values {list(network.values)} must lie on hemeroby's scale, 0 to {MOST_HEMEROBY}")
+        raise NetworkError(
+            f"{where}: values {list(network.values)} must lie on hemeroby's scale, 0 to {MOST_HEMEROBY}"
+        )
     if not 0 < network.evidence_weight <= 1:
         raise NetworkError(
             f"{where}: evidence_weight is {network.evidence_weight}, allowed is above 0 up to 1"

@@ -91,7 +91,9 @@ def multiply(factors: Iterable[Factor]) -> Factor:
     def pair(a: Factor, b: Factor) -> Factor:
         nodes = tuple(dict.fromkeys(a.nodes + b.nodes))
         axis = {node: i for i, node in enumerate(nodes)}
-        table = np.einsum(a.table, [axis[n] for n in a.nodes], b.table, [axis[n] for n in b.nodes], [*axis.values()])
+        table = np.einsum(
+            a.table, [axis[n] for n in a.nodes], b.table, [axis[n] for n in b.nodes], [*axis.values()]
+        )
         return Factor(nodes, table)
 
     return functools.reduce(pair, factors)
@@ -112,7 +114,11 @@ def eliminate(network: Network, kept: set[str]) -> tuple[list[Factor], tuple[str
     The cheapest node goes first. Nodes are left where the product of their factors passes ``MOST_TABLE_CELLS``.
     """
     relevant = relevant_nodes(network, kept)
-    factors = [Factor(network.family(name), network.nodes[name].table, name) for name in network.nodes if name in relevant]
+    factors = [
+        Factor(network.family(name), network.nodes[name].table, name)
+        for name in network.nodes
+        if name in relevant
+    ]
     hidden = [name for name in network.nodes if name in relevant - kept]
 
     def product_cells(name: str) -> int:
@@ -131,7 +137,9 @@ def eliminate(network: Network, kept: set[str]) -> tuple[list[Factor], tuple[str
     return factors, tuple(hidden)
 
 
-def make_plan(network: Network, columns: dict[str, int], hard: set[str], soft: set[str], pool: TablePool) -> Plan:
+def make_plan(
+    network: Network, columns: dict[str, int], hard: set[str], soft: set[str], pool: TablePool
+) -> Plan:
     """Plan for pixels where exactly ``hard`` nodes have a state and ``soft`` nodes a likelihood.
 
     ``columns`` numbers the evidence nodes. Raises :class:`NetworkError` where too many states would have to be summed.
@@ -145,7 +153,9 @@ def make_plan(network: Network, columns: dict[str, int], hard: set[str], soft: s
             f"{MOST_SUMMED_STATES}; observe one of them, or take out an arc"
         )
     # Factors of observed nodes alone are the same number for every state of the query.
-    factors = [factor for factor in factors if network.query in factor.nodes or set(summed) & set(factor.nodes)]
+    factors = [
+        factor for factor in factors if network.query in factor.nodes or set(summed) & set(factor.nodes)
+    ]
     factors.sort(key=lambda factor: bool(set(summed) & set(factor.nodes)))
     combinations = list(itertools.product(*(range(network.size(name)) for name in summed)))
     table = {"start": [], "column": [], "stride": [], "end": [0], "offset": []}
@@ -157,14 +167,19 @@ def make_plan(network: Network, columns: dict[str, int], hard: set[str], soft: s
         table["stride"] += [strides[name] for name in observed]
         table["end"].append(len(table["column"]))
         steps = [strides.get(name, 0) for name in summed]
-        table["offset"].append(np.array(combinations, np.int64).reshape(len(combinations), -1) @ np.array(steps, np.int64))
+        table["offset"].append(
+            np.array(combinations, np.int64).reshape(len(combinations), -1) @ np.array(steps, np.int64)
+        )
     return Plan(
         starts=np.array(table["start"], np.int64),
         column_starts=np.array(table["end"], np.int64),
         columns=np.array(table["column"], np.int64),
         strides=np.array(table["stride"], np.int64),
         fixed_count=sum(not set(summed) & set(factor.nodes) for factor in factors),
-        summed=(np.array([columns[n] for n in summed], np.int64), np.array([n in soft for n in summed], bool)),
+        summed=(
+            np.array([columns[n] for n in summed], np.int64),
+            np.array([n in soft for n in summed], bool),
+        ),
         combinations=np.array(combinations, np.int64).reshape(len(combinations), len(summed)),
         offsets=np.array(table["offset"], np.int64).reshape(len(factors), len(combinations)),
     )

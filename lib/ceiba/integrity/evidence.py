@@ -6,14 +6,21 @@ guessed.
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 import xarray as xr
+from odc.geo.geobox import GeoBox
+from odc.geo.xr import assign_crs  # noqa: F401  registers the .odc accessor
 
 from ceiba.errors import NetworkError
 from ceiba.integrity.inference import MISSING
 from ceiba.networks import Network, Node, Source
+from ceiba.sources import dataset_period
+
+if TYPE_CHECKING:
+    from ceiba.tasks import Task
 
 
 def bin_states(values: np.ndarray, edges: tuple[float, ...], count: int) -> np.ndarray:
@@ -63,18 +70,19 @@ def quantile_edges(values: np.ndarray, count: int) -> tuple[float, ...]:
     return tuple(float(edge) for edge in edges)
 
 
-def learn_bins(network: Network, opened: Mapping[str, xr.Dataset], *, quantile_bins: int = 0, where: np.ndarray | None = None):
-    """Network whose nodes with ``quantile_bins`` have edges cut from data, and states named by them.
+def learn_bins(
+    network: Network, opened: Mapping[str, xr.Dataset], where: np.ndarray, *, most_bins: int
+) -> Network:
+    """Network whose nodes with ``quantile_bins`` have edges cut from the pixels ``where``, and states named by them.
 
-    ``quantile_bins`` (0: what each node's source says) is the most bins; ``where`` the pixels to learn from.
+    A node gets as many bins as its source says, but at most ``most_bins``.
     """
     nodes = dict(network.nodes)
     for name, node in network.nodes.items():
         if node.source is None or not node.source.quantile_bins:
             continue
         values = _measurement(node, opened[node.source.name]).values
-        count = min(quantile_bins or node.source.quantile_bins, node.source.quantile_bins)
-        edges = quantile_edges(values if where is None else values[where], count)
+        edges = quantile_edges(values[where], min(most_bins, node.source.quantile_bins))
         source = replace(node.source, bins=edges)
         nodes[name] = replace(node, states=bin_names(edges), source=source, table=None)
     return replace(network, nodes=nodes)
@@ -87,7 +95,9 @@ def bin_names(edges: tuple[float, ...]) -> tuple[str, ...]:
     return (f"under {words[0]}", *between, f"{words[-1]} and over")
 
 
-def sites_to_raster(table: pd.DataFrame, measurement: str, geobox, *, radius_m: float) -> xr.DataArray:
+def sites_to_raster(
+    table: pd.DataFrame, measurement: str, geobox: GeoBox, *, radius_m: float
+) -> xr.DataArray:
     """Value of the nearest site at each pixel no farther than ``radius_m`` from it, NaN elsewhere, dims (y, x).
 
     ``table`` has ``site``, ``longitude``, ``latitude`` [degree, WGS 84] and the measurement; rows of one site (its
@@ -98,70 +108,104 @@ def sites_to_raster(table: pd.DataFrame, measurement: str, geobox, *, radius_m: 
 
     absent = sorted({"site", "longitude", "latitude", measurement} - set(table.columns))
     if absent:
-        raise NetworkError(f"site table has no column {', '.join(absent)}; there are {', '.join(map(str, table.columns))}")
+        raise NetworkError(
+            f"site table has no column {', '.join(absent)}; there are {', '.join(map(str, table.columns))}"
+        )
     sites = table.dropna(subset=[measurement]).groupby("site")[["longitude", "latitude", measurement]].mean()
-    empty = np.full(geobox.shape, np.nan)
-    y, x = (geobox.coordinates[dim].values for dim in geobox.dimensions)
+    coordinates = _coordinates(geobox)
+    raster = np.full(tuple(geobox.shape), np.nan)
     if len(sites):
         to_grid = Transformer.from_crs("EPSG:4326", geobox.crs.to_wkt(), always_xy=True)
-        points = np.column_stack(to_grid.transform(sites["longitude"].to_numpy(), sites["latitude"].to_numpy()))
-        pixels = np.stack(np.broadcast_arrays(x[np.newaxis, :], y[:, np.newaxis]), axis=-1)
+        points = np.column_stack(
+            to_grid.transform(sites["longitude"].to_numpy(), sites["latitude"].to_numpy())
+        )
+        pixels = np.stack(np.meshgrid(coordinates["x"], coordinates["y"]), axis=-1)
         distance_m, nearest = cKDTree(points).query(pixels)
-        empty = np.where(distance_m <= radius_m, sites[measurement].to_numpy(float)[nearest], np.nan)
-    return xr.DataArray(empty, dims=("y", "x"), coords={"y": y, "x": x})
+        raster = np.where(distance_m <= radius_m, sites[measurement].to_numpy(float)[nearest], np.nan)
+    return xr.DataArray(raster, dims=("y", "x"), coords=coordinates)
 
 
-def node_states(node: Node, opened: xr.Dataset | pd.DataFrame, geobox) -> xr.DataArray:
+def node_states(node: Node, opened: xr.Dataset | pd.DataFrame, geobox: GeoBox) -> xr.DataArray:
     """States of one node on the target grid, uint8, 255 missing, dims (y, x).
 
-    Categorical measurements are resampled by majority, continuous ones by mean, site tables by the nearest site within
-    the source's radius. Raises :class:`NetworkError` where the measurement is not there.
+    Classes become states first and are then resampled by majority; continuous measurements are resampled by mean and then
+    cut; a site table gives the nearest site within the source's radius. Raises :class:`NetworkError` where the
+    measurement is not there.
     """
     source = node.source
     if isinstance(opened, pd.DataFrame):
         values = sites_to_raster(opened, source.measurement, geobox, radius_m=source.radius_m)
-    else:
-        values = resample(_measurement(node, opened), geobox, categorical=bool(source.classes))
+        return values.copy(data=bin_states(values.values, source.bins, len(node.states)))
+    values = _measurement(node, opened)
     if source.classes:
-        states = class_states(_without_nodata(values), node)
-    else:
-        states = bin_states(_as_floats(values), source.bins, len(node.states))
-    coords = {dim: values.coords[dim] for dim in ("y", "x")}
-    return xr.DataArray(states, dims=("y", "x"), coords=coords, attrs={"units": "1", "nodata": MISSING}, name=node.name)
+        states = values.copy(data=class_states(_as_floats(values), node)).assign_attrs(nodata=MISSING)
+        return resample(states, geobox, categorical=True)
+    means = resample(values, geobox, categorical=False)
+    return means.copy(data=bin_states(_as_floats(means), source.bins, len(node.states)))
 
 
-def resample(values: xr.DataArray, geobox, *, categorical: bool) -> xr.DataArray:
-    """``values`` (y, x) on ``geobox``: by majority where categorical, else by mean; unchanged if already on it."""
-    if values.odc.geobox == geobox:
-        return values
+def resample(values: xr.DataArray, geobox: GeoBox, *, categorical: bool) -> xr.DataArray:
+    """``values`` (y, x) on ``geobox``: by majority where categorical, else by mean of the pixels that have data."""
     nodata = values.attrs.get("nodata")
-    if not categorical:
-        values, nodata = values.copy(data=_as_floats(values).astype(np.float32)), np.nan
-    return values.odc.reproject(geobox, resampling="mode" if categorical else "average", dst_nodata=nodata)
+    if values.odc.geobox != geobox:
+        if not categorical:
+            values, nodata = values.copy(data=_as_floats(values).astype(np.float32)), np.nan
+        values = values.odc.reproject(
+            geobox, resampling="mode" if categorical else "average", dst_nodata=nodata
+        )
+    return xr.DataArray(values.values, dims=("y", "x"), coords=_coordinates(geobox), attrs={"nodata": nodata})
 
 
 def gather_evidence(
-    network: Network, opened: Mapping[str, xr.Dataset | pd.DataFrame], geobox
-) -> tuple[xr.Dataset, dict[str, str]]:
-    """Evidence of all nodes whose source is in ``opened``, and the nodes without: ``{node: missing source}``."""
-    found, missing = {}, {}
+    network: Network, opened: Mapping[str, xr.Dataset | pd.DataFrame], geobox: GeoBox
+) -> xr.Dataset:
+    """States of every node whose source is in ``opened``, uint8, 255 missing, dims (y, x).
+
+    Raises :class:`NetworkError` where there is no evidence at all.
+    """
+    found = {
+        name: node_states(node, opened[node.source.name], geobox).drop_attrs()
+        for name, node in network.nodes.items()
+        if name != network.query and node.source is not None and node.source.name in opened
+    }
+    if not found:
+        raise NetworkError(
+            f"network {network.name}: no evidence at all; its sources are {', '.join(sources(network))}"
+        )
+    return xr.Dataset(found).odc.assign_crs(geobox.crs)
+
+
+def open_evidence(task: "Task", network: Network) -> dict[str, xr.Dataset | pd.DataFrame]:
+    """Open those sources of a network that have data for the task, ``{source: data}``.
+
+    A product that ends after the task's period is left out: what happened later is no evidence of a state.
+    """
+    opened = {}
+    for name, parts in sources(network).items():
+        later = any(dataset_period(dataset).last_year > task.last_year for dataset in task.datasets(name))
+        if task.has(name) and not later:
+            data = task.open(name)
+            measurements = sorted({part.measurement for part in parts})
+            opened[name] = data if isinstance(data, pd.DataFrame) else data[measurements]
+    return opened
+
+
+def describe_evidence(network: Network, evidence: xr.Dataset, language: str = "en") -> pd.DataFrame:
+    """One row an evidence node: ``node`` (its title), ``source``, and ``seen``, the share of pixels with evidence [1]."""
+    rows = []
     for name in network.evidence_nodes:
         node = network.nodes[name]
-        if node.source is None:
-            missing[name] = ""
-        elif node.source.name not in opened:
-            missing[name] = node.source.name
-        else:
-            found[name] = node_states(node, opened[node.source.name], geobox).drop_attrs()
-    if not found:
-        raise NetworkError(f"network {network.name}: no evidence at all; its sources are {', '.join(sources(network))}")
-    return xr.Dataset(found), missing
+        seen = float((evidence[name] != MISSING).mean()) if name in evidence else 0.0
+        source = f"{node.source.name}: {node.source.measurement}" if node.source else ""
+        rows.append({"node": node.title.get(language, name), "source": source, "seen": seen})
+    return pd.DataFrame(rows)
 
 
 def sources(network: Network) -> dict[str, list[Source]]:
-    """Catalogue sources a network reads, with the measurements it takes from each."""
+    """Catalogue sources that the evidence of a network comes from, with what is taken from each."""
     found: dict[str, list[Source]] = {}
-    for node in network.nodes.values():
+    for name in network.evidence_nodes:
+        node = network.nodes[name]
         if node.source is not None:
             found.setdefault(node.source.name, []).append(node.source)
     return found
@@ -175,7 +219,9 @@ def detector_likelihood(states: np.ndarray, confusion: np.ndarray) -> np.ndarray
     """
     confusion = np.asarray(confusion, float)
     if confusion.ndim != 2 or np.abs(confusion.sum(axis=1) - 1).max() > 1e-6:
-        raise NetworkError(f"rows of a confusion matrix (true, reported) must sum to 1, got {confusion.tolist()}")
+        raise NetworkError(
+            f"rows of a confusion matrix (true, reported) must sum to 1, got {confusion.tolist()}"
+        )
     known = np.asarray(states) != MISSING
     reported = np.where(known, states, 0)
     return np.where(known[..., np.newaxis], confusion.T[reported], np.nan)
@@ -191,12 +237,13 @@ def _measurement(node: Node, opened: xr.Dataset) -> xr.DataArray:
     return values.isel(time=0, drop=True) if "time" in values.dims and values.sizes["time"] == 1 else values
 
 
-def _without_nodata(values: xr.DataArray) -> np.ndarray:
-    """Class codes as numbers, NaN where no data."""
-    return _as_floats(values)
-
-
 def _as_floats(values: xr.DataArray) -> np.ndarray:
     nodata = values.attrs.get("nodata")
     array = values.values.astype(float)
     return array if nodata is None else np.where(array == nodata, np.nan, array)
+
+
+def _coordinates(geobox: GeoBox) -> dict[str, np.ndarray]:
+    return {
+        axis: geobox.coordinates[dim].values for axis, dim in zip(("y", "x"), geobox.dimensions, strict=True)
+    }

@@ -14,7 +14,7 @@ import xarray as xr
 
 from ceiba.errors import NetworkError
 from ceiba.integrity.elimination import Plan, TablePool, make_plan
-from ceiba.networks import Network
+from ceiba.networks import MOST_HEMEROBY, Network
 
 MISSING = 255
 BLOCK_PIXELS = 1 << 16
@@ -24,12 +24,12 @@ MOST_EVIDENCE_NODES = 40
 
 @dataclass(frozen=True)
 class Posterior:
-    """What the evidence says about the query; every array has the shape of the evidence, NaN or 255 where it is impossible.
+    """What the evidence says about the query, in arrays of the evidence's shape; NaN or 255 where it is impossible.
 
     Attributes
     ----------
     expectation
-        Expected value of the index, in the unit of ``network.values``.
+        Expected hemeroby, 0 (intact) to 18 (most degraded).
     entropy
         Entropy of the posterior over that of knowing nothing [1], 0 (certain) to 1.
     mode
@@ -56,9 +56,13 @@ class Inference:
     def __init__(self, network: Network):
         if not network.is_learned:
             unknown = [node.name for node in network.nodes.values() if node.table is None]
-            raise NetworkError(f"network {network.name}: tables of {', '.join(unknown)} are unknown; learn them first")
+            raise NetworkError(
+                f"network {network.name}: tables of {', '.join(unknown)} are unknown; learn them first"
+            )
         if len(network.evidence_nodes) > MOST_EVIDENCE_NODES:
-            raise NetworkError(f"network {network.name}: {len(network.evidence_nodes)} evidence nodes, the most is 40")
+            raise NetworkError(
+                f"network {network.name}: {len(network.evidence_nodes)} evidence nodes, the most is 40"
+            )
         self.network = network
         self._columns = {name: i for i, name in enumerate(network.evidence_nodes)}
         self._causes = np.array([name not in network.effects(network.query) for name in self._columns], bool)
@@ -107,7 +111,9 @@ class Inference:
         soft = {name: array.reshape(-1, array.shape[-1]) for name, array in likelihoods.items()}
         for start in range(0, count, BLOCK_PIXELS):
             part = slice(start, min(start + BLOCK_PIXELS, count))
-            self._solve_block({k: v[part] for k, v in flat.items()}, {k: v[part] for k, v in soft.items()}, part, result)
+            self._solve_block(
+                {k: v[part] for k, v in flat.items()}, {k: v[part] for k, v in soft.items()}, part, result
+            )
         return Posterior(
             expectation=result.expectation.reshape(shape),
             entropy=result.entropy.reshape(shape),
@@ -116,21 +122,29 @@ class Inference:
             probabilities=result.probabilities.reshape(*shape, size) if probabilities else None,
         )
 
-    def _check(self, states: Mapping[str, np.ndarray], likelihoods: Mapping[str, np.ndarray]) -> tuple[int, ...]:
+    def _check(
+        self, states: Mapping[str, np.ndarray], likelihoods: Mapping[str, np.ndarray]
+    ) -> tuple[int, ...]:
         name = self.network.name
         unknown = sorted((states.keys() | likelihoods.keys()) - self._columns.keys())
         if unknown:
-            raise NetworkError(f"network {name}: no evidence nodes {', '.join(unknown)}; there are {', '.join(self._columns)}")
+            raise NetworkError(
+                f"network {name}: no evidence nodes {', '.join(unknown)}; there are {', '.join(self._columns)}"
+            )
         shapes = {node: array.shape for node, array in states.items()}
         shapes |= {node: array.shape[:-1] for node, array in likelihoods.items() if node not in shapes}
         if len(set(shapes.values())) != 1:
             raise NetworkError(f"network {name}: evidence must have one shape, has {shapes or 'none'}")
         for node, array in states.items():
             if array.dtype != np.uint8:
-                raise NetworkError(f"network {name}: states of {node} must be uint8, 255 where missing, are {array.dtype}")
+                raise NetworkError(
+                    f"network {name}: states of {node} must be uint8, 255 where missing, are {array.dtype}"
+                )
             present = array[array != MISSING]
             if present.size and present.max() >= self.network.size(node):
-                raise NetworkError(f"network {name}: {node} has states 0 to {self.network.size(node) - 1}, got {present.max()}")
+                raise NetworkError(
+                    f"network {name}: {node} has states 0 to {self.network.size(node) - 1}, got {present.max()}"
+                )
         shape = next(iter(shapes.values()))
         for node, array in likelihoods.items():
             if array.shape != (*shape, self.network.size(node)) or (array < 0).any():
@@ -330,20 +344,30 @@ def map_integrity(
     Returns
     -------
     xr.Dataset
-        ``integrity`` [1], 0..1 if the network's values are, ``entropy`` [1], 0..1, ``signs_observed`` [count], and
-        ``state`` (number of the most probable state), dims (y, x); no data where no evidence was seen.
+        ``integrity`` [1], 0 (degraded) to 1 (intact), ``1 - E[hemeroby] / 18``; ``entropy`` [1], 0 (certain) to 1;
+        ``signs_observed``, how many nodes have evidence; ``state``, number of the most probable state; dims (y, x).
+        No data where no evidence was seen.
+
+    References
+    ----------
+    Equihua et al. 2020, Ecosystem integrity and the ecosystem-condition account of Mexico.
     """
     soft = {str(name): array.transpose(..., "state").values for name, array in (likelihoods or {}).items()}
     hard = {str(name): array.values for name, array in evidence.data_vars.items()}
     found = inference.posterior(hard, likelihoods=soft)
     seen = found.signs_observed > 0
+    integrity = 1 - found.expectation / MOST_HEMEROBY
     dims = ("y", "x")
     return xr.Dataset(
         {
-            "integrity": (dims, np.where(seen, found.expectation, np.nan).astype(np.float32), {"units": "1"}),
+            "integrity": (dims, np.where(seen, integrity, np.nan).astype(np.float32), {"units": "1"}),
             "entropy": (dims, np.where(seen, found.entropy, np.nan).astype(np.float32), {"units": "1"}),
             "signs_observed": (dims, found.signs_observed, {"units": "1"}),
-            "state": (dims, np.where(seen, found.mode, MISSING).astype(np.uint8), {"units": "1", "nodata": MISSING}),
+            "state": (
+                dims,
+                np.where(seen, found.mode, MISSING).astype(np.uint8),
+                {"units": "1", "nodata": MISSING},
+            ),
         },
         coords=evidence.coords,
     )

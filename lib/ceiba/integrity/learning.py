@@ -48,7 +48,11 @@ def shrink_counts(counts: np.ndarray, prior_strength: float) -> np.ndarray:
 
 
 def fit_tables(
-    network: Network, states: Mapping[str, np.ndarray], *, prior_strength: float = 10.0, weights: np.ndarray | None = None
+    network: Network,
+    states: Mapping[str, np.ndarray],
+    *,
+    prior_strength: float = 10.0,
+    weights: np.ndarray | None = None,
 ) -> Network:
     """Network with all tables learned from complete observations.
 
@@ -123,7 +127,9 @@ def fit_with_missing(
                 known[name] += _count(network, name, rows, row_weights)
         if missing:
             open_groups.append((rows, row_weights, sorted(missing), relevant))
-    fitted = network.with_tables({name: shrink_counts(count, prior_strength) for name, count in known.items()})
+    fitted = network.with_tables(
+        {name: shrink_counts(count, prior_strength) for name, count in known.items()}
+    )
     for _ in range(max_iterations):
         counts = {name: count.copy() for name, count in known.items()}
         for rows, row_weights, missing, relevant in open_groups:
@@ -133,7 +139,9 @@ def fit_with_missing(
         fitted = fitted.with_tables(tables)
         if moved <= tolerance:
             return fitted
-    raise NetworkError(f"network {network.name}: EM still moves by {moved:.2g} after {max_iterations} iterations")
+    raise NetworkError(
+        f"network {network.name}: EM still moves by {moved:.2g} after {max_iterations} iterations"
+    )
 
 
 def _as_columns(network: Network, states: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -144,19 +152,25 @@ def _as_columns(network: Network, states: Mapping[str, np.ndarray]) -> dict[str,
     for name, column in columns.items():
         seen = column[column != MISSING]
         if seen.size and not 0 <= seen.min() <= seen.max() < network.size(name):
-            raise NetworkError(f"network {network.name}: {name} has states 0 to {network.size(name) - 1}, got {seen.max()}")
+            raise NetworkError(
+                f"network {network.name}: {name} has states 0 to {network.size(name) - 1}, got {seen.max()}"
+            )
     if len({column.size for column in columns.values()}) != 1:
         raise NetworkError(f"network {network.name}: columns differ in length")
     return columns
 
 
-def _count(network: Network, name: str, columns: Mapping[str, np.ndarray], weights: np.ndarray | None) -> np.ndarray:
+def _count(
+    network: Network, name: str, columns: Mapping[str, np.ndarray], weights: np.ndarray | None
+) -> np.ndarray:
     shape = [network.size(member) for member in network.family(name)]
     flat = np.ravel_multi_index([columns[member] for member in network.family(name)], shape)
     return np.bincount(flat, weights=weights, minlength=math.prod(shape)).reshape(shape).astype(float)
 
 
-def _group_rows(network: Network, columns: Mapping[str, np.ndarray], weights: np.ndarray | None) -> list[tuple]:
+def _group_rows(
+    network: Network, columns: Mapping[str, np.ndarray], weights: np.ndarray | None
+) -> list[tuple]:
     """Distinct rows by what they lack: (columns, weights, missing nodes that matter, nodes that matter)."""
     import pandas as pd
 
@@ -169,11 +183,20 @@ def _group_rows(network: Network, columns: Mapping[str, np.ndarray], weights: np
         rows = distinct[(lacking == pattern).all(axis=1)]
         observed = {name for name, absent in zip(columns, pattern, strict=True) if not absent}
         relevant = relevant_nodes(network, observed)
-        groups.append(({n: rows[n].to_numpy() for n in columns}, rows["weight"].to_numpy(), relevant - observed, relevant))
+        groups.append(
+            (
+                {n: rows[n].to_numpy() for n in columns},
+                rows["weight"].to_numpy(),
+                relevant - observed,
+                relevant,
+            )
+        )
     return groups
 
 
-def _add_expected_counts(network: Network, rows, weights, missing: list[str], relevant: set[str], counts) -> None:
+def _add_expected_counts(
+    network: Network, rows, weights, missing: list[str], relevant: set[str], counts
+) -> None:
     """Add to ``counts`` what the rows are expected to hold in the families that have a missing member."""
     sizes = [network.size(name) for name in missing]
     ways = math.prod(sizes)
@@ -186,7 +209,9 @@ def _add_expected_counts(network: Network, rows, weights, missing: list[str], re
     step = max(1, CHUNK_CELLS // ways)
     for start in range(0, len(weights), step):
         part = slice(start, start + step)
-        members = {name: filled[name] if name in filled else rows[name][part, np.newaxis] for name in relevant}
+        members = {
+            name: filled[name] if name in filled else rows[name][part, np.newaxis] for name in relevant
+        }
         joint = np.ones((len(weights[part]), ways))
         touched = [name for name in relevant if set(missing) & set(network.family(name))]
         for name in touched:
@@ -213,7 +238,9 @@ def learn_sign_tree(network: Network, states: Mapping[str, np.ndarray], signs: l
         whole = (states[a] != MISSING) & (states[b] != MISSING) & (states[network.query] != MISSING)
         shape = [network.size(network.query), network.size(a), network.size(b)]
         flat = np.ravel_multi_index([np.asarray(states[n])[whole] for n in (network.query, a, b)], shape)
-        information[i, j] = conditional_information(np.bincount(flat, minlength=math.prod(shape)).reshape(shape))
+        information[i, j] = conditional_information(
+            np.bincount(flat, minlength=math.prod(shape)).reshape(shape)
+        )
     # The spanning-tree routine takes 0 for "no arc": every weight is shifted below zero.
     tree = minimum_spanning_tree(np.triu(-information - 1, k=1))
     _, before = breadth_first_order(tree + tree.T, 0, directed=False)
@@ -223,13 +250,20 @@ def learn_sign_tree(network: Network, states: Mapping[str, np.ndarray], signs: l
 def conditional_information(counts: np.ndarray) -> float:
     """Mutual information of the last two axes given the first [nat], from counts with dims (given, a, b)."""
     p = counts / counts.sum()
-    given, first, second = p.sum(axis=(1, 2), keepdims=True), p.sum(axis=2, keepdims=True), p.sum(axis=1, keepdims=True)
+    given, first, second = (
+        p.sum(axis=(1, 2), keepdims=True),
+        p.sum(axis=2, keepdims=True),
+        p.sum(axis=1, keepdims=True),
+    )
     ratio = np.divide(p * given, first * second, out=np.ones_like(p), where=p > 0)
     return float((p * np.log(ratio)).sum())
 
 
 def learn_structure(
-    states: Mapping[str, np.ndarray], *, required: list[tuple[str, str]] = (), forbidden: list[tuple[str, str]] = ()
+    states: Mapping[str, np.ndarray],
+    *,
+    required: list[tuple[str, str]] = (),
+    forbidden: list[tuple[str, str]] = (),
 ) -> list[tuple[str, str]]:
     """Arcs (parent, child) found by pgmpy's hill climbing on complete data, with BIC as the score.
 
@@ -243,5 +277,7 @@ def learn_structure(
         raise NetworkError(f"structure learning needs complete data; {', '.join(incomplete)} lack cells")
     frame = pd.DataFrame({name: pd.Categorical(np.asarray(column)) for name, column in states.items()})
     knowledge = ExpertKnowledge(required_edges=list(required), forbidden_edges=list(forbidden))
-    found = HillClimbSearch(frame).estimate(scoring_method="bic-d", expert_knowledge=knowledge, show_progress=False)
+    found = HillClimbSearch(frame).estimate(
+        scoring_method="bic-d", expert_knowledge=knowledge, show_progress=False
+    )
     return sorted(found.edges())
