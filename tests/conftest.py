@@ -1,7 +1,9 @@
 """Fixtures that every test may use."""
 
+import importlib.util
 import json
 import os
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +26,26 @@ def sample_folder() -> Path:
     if not folder.is_dir():
         pytest.skip(f"real sample data not found: CEIBA_SAMPLES is unset and {folder} does not exist")
     return folder
+
+
+@pytest.fixture(scope="session")
+def local_gateway():
+    """A Dask Gateway on loopback: ``environment`` for processes, ``settings`` for ``dask.config.set``."""
+    if sys.platform == "win32":
+        pytest.skip("dask-gateway-server runs on Linux and macOS only")
+    specification = importlib.util.spec_from_file_location(
+        "start_gateway", ROOT / "environments" / "local" / "start_gateway.py"
+    )
+    module = importlib.util.module_from_spec(specification)
+    sys.modules["start_gateway"] = module  # dataclasses look their module up
+    specification.loader.exec_module(module)
+    # A closed client closes again when it is collected, and raises. Python 3.11 can crash when pytest shows
+    # that while a module is being compiled, even after the last test: so this is not undone.
+    client = importlib.import_module("dask_gateway").Gateway
+    if "__del__" in vars(client):
+        del client.__del__
+    with module.run_gateway() as gateway:
+        yield gateway
 
 
 @pytest.fixture(scope="session")
@@ -68,23 +90,49 @@ def write_tiny_archive(folder: Path, dates=("2019-01-10", "2019-03-10", "2019-05
         10: ("blue", "green", "red", "nir", "quality"),
         20: ("green_20m", "red_20m", "nir_narrow", "swir_1", "quality_20m"),
     }
-    levels = {"blue": 400, "green": 600, "red": 500, "nir": 3000, "green_20m": 600, "red_20m": 500, "nir_narrow": 3100, "swir_1": 1500}
+    levels = {
+        "blue": 400,
+        "green": 600,
+        "red": 500,
+        "nir": 3000,
+        "green_20m": 600,
+        "red_20m": 500,
+        "nir_narrow": 3100,
+        "swir_1": 1500,
+    }
     for position, date in enumerate(dates):
         random = np.random.default_rng(position)
         scene = folder / f"tiny_{date.replace('-', '')}"
         scene.mkdir(parents=True)
-        described = {"name": scene.name, "time": f"{date}T16:30:00Z", "sensor": "sentinel_2_l2a", "platform": "sentinel-2a"}
+        described = {
+            "name": scene.name,
+            "time": f"{date}T16:30:00Z",
+            "sensor": "sentinel_2_l2a",
+            "platform": "sentinel-2a",
+        }
         (scene / "scene.json").write_text(json.dumps(described))
         for size, names in bands.items():
             pixels = TINY_SIZE_M // size
             quality = np.where(np.arange(pixels) % 3 == position % 3, 9, 4).astype("uint16")
             with rasterio.open(
-                scene / f"{size}m.tif", "w", driver="GTiff", width=pixels, height=pixels, count=len(names), dtype="uint16", nodata=0,
-                crs=TINY_CRS, transform=Affine(size, 0, TINY_ORIGIN[0], 0, -size, TINY_ORIGIN[1]),
-            ) as file:  # fmt: skip
+                scene / f"{size}m.tif",
+                "w",
+                driver="GTiff",
+                width=pixels,
+                height=pixels,
+                count=len(names),
+                dtype="uint16",
+                nodata=0,
+                crs=TINY_CRS,
+                transform=Affine(size, 0, TINY_ORIGIN[0], 0, -size, TINY_ORIGIN[1]),
+            ) as file:
                 for number, name in enumerate(names, 1):
                     noise = random.integers(-80, 80, (pixels, pixels))
-                    values = np.broadcast_to(quality, (pixels, pixels)) if name.startswith("quality") else levels[name] + noise
+                    values = (
+                        np.broadcast_to(quality, (pixels, pixels))
+                        if name.startswith("quality")
+                        else levels[name] + noise
+                    )
                     file.write(values.astype("uint16"), number)
                     file.set_band_description(number, name)
     return folder
@@ -96,9 +144,12 @@ def add_tiny_area_to(store: Path, archive: Path, name: str = "tiny") -> str:
     catalog["sources"]["scene_archive"]["args"] = {"urlpath": str(archive)}
     left, top = TINY_ORIGIN
     place = {
-        "title": {"es": name, "en": name}, "stages": ["ard", "mosaics", "change"], "crs": TINY_CRS,
-        "bounds": [left, top - TINY_SIZE_M, left + TINY_SIZE_M, top], "years": [2019, 2019],
-    }  # fmt: skip
+        "title": {"es": name, "en": name},
+        "stages": ["ard", "mosaics", "change"],
+        "crs": TINY_CRS,
+        "bounds": [left, top - TINY_SIZE_M, left + TINY_SIZE_M, top],
+        "years": [2019, 2019],
+    }
     area = {"title": {"es": name, "en": name}, "catalog": "catalog.yml", "places": {name: place}}
     folder = store / "areas" / name
     folder.mkdir(parents=True, exist_ok=True)
