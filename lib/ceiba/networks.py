@@ -1,8 +1,9 @@
-"""Bayesian networks as data: read from ``catalogs/networks/*.yml``, checked, and exchanged with other programs.
+"""Bayesian networks as data: read from ``catalogs/networks/*.yml``, checked, and written.
 
-A conditional probability has named cells: a row of a table is keyed by the states of the parents, so that swapping two
-parents cannot change the meaning of a number. Tables of learned networks are too large for that and lie beside the YAML
-file as NumPy arrays with one axis a parent, in the order the file names them, and the node's own states last.
+A conditional probability has named cells: a row of a table is keyed by the states of the parents, so that
+swapping two parents cannot change the meaning of a number. Tables of learned networks are too large for that
+and lie beside the YAML file as NumPy arrays with one axis a parent, in the order the file names them, and the
+node's own states last.
 """
 
 import io
@@ -34,8 +35,9 @@ class Source:
     name, measurement
         Source or product of the area's catalogue, and the variable or table column in it.
     bins
-        Edges between the states, ascending, in the unit of the measurement: one fewer than states (the outer states are
-        open), or one more (values outside them are no evidence). A value on an edge belongs to the state above it.
+        Edges between the states, ascending, in the unit of the measurement: one fewer than states (the outer
+        states are open), or one more (values outside them are no evidence). A value on an edge belongs to the
+        state above it.
     classes
         ``{state: codes}`` of a categorical measurement; a code in no state is no evidence.
     quantile_bins
@@ -54,7 +56,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Node:
-    """One variable of a network; ``table`` has one axis a parent and its own states last, or is None until learned."""
+    """One variable of a network; ``table`` has dims (*parents, state), or is None until it is learned."""
 
     name: str
     states: tuple[str, ...]
@@ -75,8 +77,8 @@ class Network:
     nodes
         ``{name: Node}``, parents in the order of the axes of the tables.
     evidence_weight
-        Exponent on what the effects of the query say about it, in (0, 1]. Below 1 it tempers signs that repeat one
-        another, whose product would otherwise be overconfident.
+        Exponent on what the effects of the query say about it, in (0, 1]. Below 1 it tempers signs that
+        repeat one another, whose product would otherwise be overconfident.
     resolution_m
         Pixel size [m] that the network is meant for, 0 where it does not say.
     """
@@ -119,7 +121,7 @@ class Network:
         return frozenset(found)
 
     def with_tables(self, tables: Mapping[str, np.ndarray]) -> "Network":
-        """The same network with these tables, ``{node: array (*parents, state)}``; raises :class:`NetworkError` if one is wrong."""
+        """The same network with these tables, dims (*parents, state); raises :class:`NetworkError` if one is wrong."""
         unknown = sorted(tables.keys() - self.nodes.keys())
         if unknown:
             raise NetworkError(f"network {self.name}: tables for unknown nodes {', '.join(unknown)}")
@@ -138,26 +140,18 @@ def check_network(network: Network) -> None:
         if unknown:
             raise NetworkError(f"{where}: parents of {node.name} are no nodes: {', '.join(unknown)}")
         if len(node.states) < 2 or len(set(node.states)) != len(node.states) or len(node.states) > 254:
-            raise NetworkError(
-                f"{where}: {node.name} needs 2 to 254 different states, has {list(node.states)}"
-            )
+            raise NetworkError(f"{where}: {node.name} needs 2 to 254 different states, has {list(node.states)}")
         check_source(where, node)
     if network.query not in network.nodes:
-        raise NetworkError(
-            f"{where}: the query {network.query!r} is no node; there are {', '.join(network.nodes)}"
-        )
+        raise NetworkError(f"{where}: the query {network.query!r} is no node; there are {', '.join(network.nodes)}")
     if len(network.values) != network.size(network.query):
         raise NetworkError(
             f"{where}: {len(network.values)} values for {network.size(network.query)} states of {network.query}"
         )
     if not all(0 <= value <= MOST_HEMEROBY for value in network.values):
-        raise NetworkError(
-            f"{where}: values {list(network.values)} must lie on hemeroby's scale, 0 to {MOST_HEMEROBY}"
-        )
+        raise NetworkError(f"{where}: values {list(network.values)} must lie on hemeroby's scale, 0 to {MOST_HEMEROBY}")
     if not 0 < network.evidence_weight <= 1:
-        raise NetworkError(
-            f"{where}: evidence_weight is {network.evidence_weight}, allowed is above 0 up to 1"
-        )
+        raise NetworkError(f"{where}: evidence_weight is {network.evidence_weight}, allowed is above 0 up to 1")
     check_acyclic(network)
     for node in network.nodes.values():
         if node.table is not None:
@@ -204,7 +198,8 @@ def check_source(where: str, node: Node) -> None:
         )
     if source.bins and len(source.bins) - len(node.states) not in (-1, 1):
         raise NetworkError(
-            f"{where}: {node.name} has {len(node.states)} states and {len(source.bins)} bin edges; give one fewer or one more"
+            f"{where}: {node.name} has {len(node.states)} states and {len(source.bins)} bin edges; give one fewer "
+            "or one more"
         )
     if any(low >= high for low, high in itertools.pairwise(source.bins)):
         raise NetworkError(f"{where}: bin edges of {node.name} do not ascend: {list(source.bins)}")
@@ -229,7 +224,8 @@ def read_network(path: Path, *, tables: Path | None = None) -> Network:
     path
         File in the format of ``catalogs/networks/README.md``.
     tables
-        ``.npz`` file with the tables of the nodes whose ``rows`` are ``learned``; without it they stay unknown.
+        ``.npz`` file with the tables of the nodes whose ``rows`` are ``learned``; without it they stay
+        unknown.
 
     Raises
     ------
@@ -241,9 +237,8 @@ def read_network(path: Path, *, tables: Path | None = None) -> Network:
     name = Path(path).stem
     try:
         nodes = {key: _read_node(name, key, entry) for key, entry in document["nodes"].items()}
-        query = document["query"]
-        values = document["values"]
-        if isinstance(values, dict):
+        query, values = document["query"], document["values"]
+        if isinstance(values, dict) and query in nodes:
             values = [values[state] for state in nodes[query].states]
         network = Network(
             name=document.get("name", name),
@@ -275,7 +270,8 @@ def _read_node(network: str, name: str, entry: Mapping) -> Node:
     unknown = sorted(entry.keys() - known)
     if unknown:
         raise NetworkError(
-            f"network {network}: node {name} has unknown keys {', '.join(unknown)}; allowed are {', '.join(sorted(known))}"
+            f"network {network}: node {name} has unknown keys {', '.join(unknown)}; "
+            f"allowed are {', '.join(sorted(known))}"
         )
     return Node(
         name=name,
@@ -291,15 +287,14 @@ def _read_source(network: str, node: str, entry: Mapping) -> Source:
     unknown = sorted(entry.keys() - known)
     if unknown:
         raise NetworkError(
-            f"network {network}: source of {node} has unknown keys {', '.join(unknown)}; allowed are {', '.join(sorted(known))}"
+            f"network {network}: source of {node} has unknown keys {', '.join(unknown)}; "
+            f"allowed are {', '.join(sorted(known))}"
         )
     return Source(
         name=entry["name"],
         measurement=entry["measurement"],
         bins=tuple(float(edge) for edge in entry.get("bins", ())),
-        classes={
-            state: tuple(int(code) for code in codes) for state, codes in entry.get("classes", {}).items()
-        },
+        classes={state: tuple(int(code) for code in codes) for state, codes in entry.get("classes", {}).items()},
         quantile_bins=int(entry.get("quantile_bins", 0)),
         radius_m=float(entry.get("radius_m", 0)),
     )
@@ -315,8 +310,9 @@ def _read_arrays(path: Path) -> dict[str, np.ndarray]:
 def rows_to_table(network: Network, name: str, rows: Mapping | list) -> np.ndarray:
     """Array (*parents, state) from rows keyed by "state, state" in the order of the node's parents.
 
-    A node without parents has one row, given as a list or under the key "". A row is a list in the order of the states,
-    or ``{state: probability}``. Raises :class:`NetworkError` naming rows that are missing, unknown or malformed.
+    A node without parents has one row, given as a list or under the key "". A row is a list in the order of
+    the states, or ``{state: probability}``. Raises :class:`NetworkError` naming rows that are missing,
+    unknown or malformed.
     """
     node = network.nodes[name]
     where = f"network {network.name}: table of {name}"
@@ -335,9 +331,7 @@ def rows_to_table(network: Network, name: str, rows: Mapping | list) -> np.ndarr
             f"rows missing: {'; '.join(missing[:5])}" * bool(missing),
             f"rows of unknown states: {'; '.join(extra[:5])}" * bool(extra),
         ]
-        raise NetworkError(
-            f"{where}: {' and '.join(filter(None, told))} (parents {', '.join(node.parents) or 'none'})"
-        )
+        raise NetworkError(f"{where}: {' and '.join(filter(None, told))} (parents {', '.join(node.parents) or 'none'})")
     table = np.array([_read_row(where, node, key, keyed[key]) for key in combinations])
     return table.reshape([network.size(member) for member in network.family(name)])
 
@@ -350,9 +344,7 @@ def _read_row(where: str, node: Node, key: tuple[str, ...], row: Mapping | list)
             )
         row = [row[state] for state in node.states]
     if not isinstance(row, list) or len(row) != len(node.states):
-        raise NetworkError(
-            f"{where}: row '{', '.join(key)}' needs {len(node.states)} probabilities, has {row!r}"
-        )
+        raise NetworkError(f"{where}: row '{', '.join(key)}' needs {len(node.states)} probabilities, has {row!r}")
     try:
         return [float(value) for value in row]
     except (TypeError, ValueError) as error:
@@ -360,7 +352,7 @@ def _read_row(where: str, node: Node, key: tuple[str, ...], row: Mapping | list)
 
 
 def network_files(network: Network) -> dict[str, bytes]:
-    """Files of a network, ``network.yml`` and ``tables.npz``, that :func:`read_network` reads back (large tables to 1e-7)."""
+    """Files of a network that :func:`read_network` reads back, large tables to 1e-7: ``network.yml``, ``tables.npz``."""
     document = {
         "name": network.name,
         "title": dict(network.title),

@@ -35,9 +35,7 @@ def raster(values: np.ndarray, nodata: float) -> xr.DataArray:
 
 def network(*nodes: Node) -> Network:
     query = Node("condition", ("intact", "degraded"), (), np.array([0.5, 0.5]))
-    return Network(
-        "test", "condition", (0.0, 18.0), {"condition": query} | {node.name: node for node in nodes}
-    )
+    return Network("test", "condition", (0.0, 18.0), {"condition": query} | {node.name: node for node in nodes})
 
 
 def sign(name: str, source: Source, states=("low", "high")) -> Node:
@@ -97,7 +95,7 @@ def test_classes_by_majority_and_means_where_data_are():
     assert states["cover"].values.tolist() == [[0, 1]]
     # Mean of 0.2 and 0.8, then nothing.
     assert states["green"].values.tolist() == [[1, MISSING]]
-    assert states.odc.geobox == COARSE
+    assert states["y"].values.tolist() == [20.0] and states["x"].values.tolist() == [20.0, 60.0]
     told = describe_evidence(tested, states)
     assert told["seen"].tolist() == [1.0, 0.5]
     maps = Inference(tested).posterior({name: states[name].values for name in states.data_vars})
@@ -109,9 +107,7 @@ def test_sites_count_within_their_radius():
 
     to_degrees = Transformer.from_crs("EPSG:6372", "EPSG:4326", always_xy=True)
     longitude, latitude = to_degrees.transform(5.0, 35.0)  # centre of the upper left pixel
-    nights = pd.DataFrame(
-        {"site": ["A", "A"], "longitude": longitude, "latitude": latitude, "bat_calls": [4, 10]}
-    )
+    nights = pd.DataFrame({"site": ["A", "A"], "longitude": longitude, "latitude": latitude, "bat_calls": [4, 10]})
     found = sites_to_raster(nights, "bat_calls", FINE, radius_m=10.5).values
     expected = np.full((4, 8), np.nan)
     expected[0, 0] = expected[0, 1] = expected[1, 0] = 7

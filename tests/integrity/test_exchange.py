@@ -38,11 +38,12 @@ def test_xmlbif_is_read_by_the_standard_order(tmp_path):
     """In XMLBIF the child's states run fastest: a table written by hand."""
     path = tmp_path / "hand.xml"
     path.write_text(
-        """<?xml version="1.0"?><BIF VERSION="0.3"><NETWORK><NAME>hand</NAME>
-        <VARIABLE TYPE="nature"><NAME>rain</NAME><OUTCOME>yes</OUTCOME><OUTCOME>no</OUTCOME></VARIABLE>
-        <VARIABLE TYPE="nature"><NAME>wet</NAME><OUTCOME>yes</OUTCOME><OUTCOME>no</OUTCOME></VARIABLE>
+        """<?xml version="1.0"?><BIF VERSION="0.3"><NETWORK><NAME>hand</NAME> <VARIABLE
+        TYPE="nature"><NAME>rain</NAME><OUTCOME>yes</OUTCOME><OUTCOME>no</OUTCOME></VARIABLE> <VARIABLE
+        TYPE="nature"><NAME>wet</NAME><OUTCOME>yes</OUTCOME><OUTCOME>no</OUTCOME></VARIABLE>
         <DEFINITION><FOR>rain</FOR><TABLE>0.2 0.8</TABLE></DEFINITION>
-        <DEFINITION><FOR>wet</FOR><GIVEN>rain</GIVEN><TABLE>0.9 0.1 0.3 0.7</TABLE></DEFINITION></NETWORK></BIF>"""
+        <DEFINITION><FOR>wet</FOR><GIVEN>rain</GIVEN><TABLE>0.9 0.1 0.3
+        0.7</TABLE></DEFINITION></NETWORK></BIF>"""
     )
     network = read_xmlbif(path, name="hand", query="rain")
     assert network.nodes["wet"].table.tolist() == [[0.9, 0.1], [0.3, 0.7]]
@@ -52,9 +53,7 @@ def test_adjacency_of_the_published_network(sample_folder):
     """Yucatán's network has the published arcs, and the two from context to hemeroby that its file tells of."""
     published = read_adjacency(sample_folder / "ei" / "yucatan_250m" / "ienet_v2.csv")
     network = read_network(network_path("yucatan"))
-    names = {
-        node.source.measurement.replace("250m_train", "250m"): node.name for node in network.nodes.values()
-    }
+    names = {node.source.measurement.replace("250m_train", "250m"): node.name for node in network.nodes.values()}
     arcs = {(names[parent], names[child]) for child, parents in published.items() for parent in parents}
     ours = {(parent, node.name) for node in network.nodes.values() for parent in node.parents}
     assert ours - arcs == {("elevation", "hemeroby"), ("life_zone", "hemeroby")}

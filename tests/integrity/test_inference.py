@@ -25,9 +25,7 @@ def two_nodes(weight: float = 1.0) -> Network:
 
 
 def test_bayes_by_hand():
-    found = Inference(two_nodes()).posterior(
-        {"bats": np.array([0, 1, MISSING], np.uint8)}, probabilities=True
-    )
+    found = Inference(two_nodes()).posterior({"bats": np.array([0, 1, MISSING], np.uint8)}, probabilities=True)
     # few: 0.6*0.2 = 0.12 against 0.4*0.7 = 0.28; many: 0.48 against 0.12
     np.testing.assert_allclose(found.probabilities, [[0.3, 0.7], [0.8, 0.2], [0.6, 0.4]], rtol=1e-12)
     np.testing.assert_allclose(found.expectation, [12.6, 3.6, 7.2], rtol=1e-12)
@@ -46,8 +44,7 @@ def test_tempered_evidence_by_hand():
 def test_golden_posteriors_of_the_national_network(national_network, sample_folder):
     rows = pd.read_csv(sample_folder / "ei" / "conabio_bn_2017" / "golden_posteriors_sample.csv")
     states = {
-        name: rows[name].where(rows[name] >= 0, MISSING).to_numpy(np.uint8)
-        for name in national_network.evidence_nodes
+        name: rows[name].where(rows[name] >= 0, MISSING).to_numpy(np.uint8) for name in national_network.evidence_nodes
     }
     found = Inference(national_network).posterior(states, probabilities=True)
     golden = rows.filter(like="p_hemerobia_").to_numpy()
@@ -88,13 +85,8 @@ def test_equals_pgmpy_with_missing_and_virtual_evidence(limit, seed):
                             state_names={name: list(network.nodes[name].states)},
                         )
                     )
-            answer = exact.query(
-                [network.query], evidence=hard, virtual_evidence=virtual or None, show_progress=False
-            )
-            order = [
-                answer.state_names[network.query].index(state)
-                for state in network.nodes[network.query].states
-            ]
+            answer = exact.query([network.query], evidence=hard, virtual_evidence=virtual or None, show_progress=False)
+            order = [answer.state_names[network.query].index(state) for state in network.nodes[network.query].states]
             expected.append(answer.values[order])
         found = inference.posterior(
             {name: np.array(column, np.uint8) for name, column in states.items()},
@@ -120,9 +112,9 @@ def test_blocks_give_what_single_pixels_give():
     shape = (3, BLOCK_PIXELS // 2 + 5)
     states = {}
     for name in network.evidence_nodes:
-        states[name] = np.where(
-            rng.random(shape) < 0.3, MISSING, rng.integers(network.size(name), size=shape)
-        ).astype(np.uint8)
+        states[name] = np.where(rng.random(shape) < 0.3, MISSING, rng.integers(network.size(name), size=shape)).astype(
+            np.uint8
+        )
     inference = Inference(network)
     whole = inference.posterior(states)
     assert whole.expectation.shape == shape

@@ -26,10 +26,7 @@ def draw(network: Network, count: int, seed: int) -> dict[str, np.ndarray]:
     for name, node in network.nodes.items():
         rows = np.broadcast_to(node.table[tuple(states[p] for p in node.parents)], (count, len(node.states)))
         states[name] = (
-            (rng.random((count, 1)) > rows.cumsum(axis=1))
-            .sum(axis=1)
-            .clip(max=len(node.states) - 1)
-            .astype(np.uint8)
+            (rng.random((count, 1)) > rows.cumsum(axis=1)).sum(axis=1).clip(max=len(node.states) - 1).astype(np.uint8)
         )
     return states
 
@@ -52,7 +49,7 @@ def toy() -> Network:
 
 
 def test_em_recovers_the_truth_where_cells_are_missing_at_random():
-    """H was seldom recorded where trees are high, as far as the always-seen height tells: dropping those rows is biased."""
+    """H is seldom recorded where height, always seen, is large: dropping those rows would be biased."""
     truth = toy()
     states = draw(truth, 40_000, seed=3)
     rng = np.random.default_rng(4)
@@ -126,9 +123,7 @@ def test_information_against_scikit_learn():
     first = rng.integers(0, 3, 2000)
     second = (first + (rng.random(2000) < 0.3)) % 3
     counts = np.histogram2d(first, second, bins=3)[0]
-    assert conditional_information(counts[np.newaxis]) == pytest.approx(
-        mutual_info_score(first, second), rel=1e-9
-    )
+    assert conditional_information(counts[np.newaxis]) == pytest.approx(mutual_info_score(first, second), rel=1e-9)
 
 
 def test_sign_tree_finds_a_chain():

@@ -1,4 +1,4 @@
-"""How good posteriors are on places that were not learned from: blocks of land, ordinal scores, calibration."""
+"""How good posteriors are on land that was not learned from: spatial blocks, ordinal scores, calibration."""
 
 from collections.abc import Mapping
 
@@ -20,8 +20,8 @@ CALIBRATION_BINS = 15
 def block_folds(shape: tuple[int, int], *, block_pixels: int, folds: int, seed: int = 0) -> np.ndarray:
     """Fold of each pixel, 0 to ``folds - 1``, uint8, dims (y, x): square blocks drawn at random.
 
-    Neighbouring pixels resemble each other, so that pixels drawn one by one would flatter what is learned from them
-    (Roberts et al. 2017, doi:10.1111/ecog.02881).
+    Neighbouring pixels resemble each other, so that pixels drawn one by one would flatter what is learned
+    from them (Roberts et al. 2017, doi:10.1111/ecog.02881).
     """
     rows, columns = (-(-size // block_pixels) for size in shape)
     drawn = np.random.default_rng(seed).permutation(np.arange(rows * columns) % folds).reshape(rows, columns)
@@ -37,14 +37,12 @@ def learn_network(
     most_bins: int,
     prior_strength: float,
 ) -> Network:
-    """The network with bins and tables learned from the pixels ``where`` (bool, dims (y, x)), all on one grid."""
+    """The network with bins and tables learned from the pixels ``where`` (bool, dims (y, x)) of one grid."""
     binned = learn_bins(network, opened, where, most_bins=most_bins)
     return fit_with_missing(binned, pixel_states(binned, opened, where), prior_strength=prior_strength)
 
 
-def pixel_states(
-    network: Network, opened: Mapping[str, xr.Dataset], where: np.ndarray
-) -> dict[str, np.ndarray]:
+def pixel_states(network: Network, opened: Mapping[str, xr.Dataset], where: np.ndarray) -> dict[str, np.ndarray]:
     """States of every node with a source at the pixels ``where``, the query included, dims (pixel)."""
     geobox = next(iter(opened.values())).odc.geobox
     states = gather_evidence(network, opened, geobox)
@@ -76,8 +74,8 @@ def cross_validate(
     Returns
     -------
     probabilities, truth
-        Probability of each state [1], dims (pixel, state), and number of the true state, dims (pixel), in the order of
-        the pixels of ``where``.
+        Probability of each state [1], dims (pixel, state), and number of the true state, dims (pixel), in the
+        order of the pixels of ``where``.
     """
     probabilities = np.full((int(where.sum()), network.size(network.query)), np.nan)
     truth = np.full(len(probabilities), MISSING, np.uint8)
@@ -107,10 +105,10 @@ def score(probabilities: np.ndarray, truth: np.ndarray, values: tuple[float, ...
     Returns
     -------
     dict
-        ``exact`` and ``four_class`` (shares of pixels right by state and by CONABIO's classes [1]), ``qwk`` (kappa with
-        quadratic weights, Cohen 1968, doi:10.1037/h0026256), ``mae`` (mean absolute error of the most probable state, in
-        steps of hemeroby), ``log_loss`` [nat], ``rps`` (ranked probability score, Epstein 1969) and ``ece`` (expected
-        calibration error [1], Guo et al. 2017).
+        ``exact`` and ``four_class`` (shares of pixels right by state and by CONABIO's classes [1]), ``qwk``
+        (kappa with quadratic weights, Cohen 1968, doi:10.1037/h0026256), ``mae`` (mean absolute error of the
+        most probable state, in steps of hemeroby), ``log_loss`` [nat], ``rps`` (ranked probability score,
+        Epstein 1969) and ``ece`` (expected calibration error [1], Guo et al. 2017).
     """
     if not len(truth) or (truth == MISSING).any() or not np.isfinite(probabilities).all():
         raise NetworkError("scores need a true state and a posterior for every pixel")
@@ -122,9 +120,7 @@ def score(probabilities: np.ndarray, truth: np.ndarray, values: tuple[float, ...
     curve = calibration_curve(probabilities, truth)
     return {
         "exact": float((guess == truth).mean()),
-        "four_class": float(
-            (np.digitize(guessed_value, CLASS_EDGES) == np.digitize(true_value, CLASS_EDGES)).mean()
-        ),
+        "four_class": float((np.digitize(guessed_value, CLASS_EDGES) == np.digitize(true_value, CLASS_EDGES)).mean()),
         "qwk": quadratic_kappa(true_value, guessed_value),
         "mae": float(np.abs(guessed_value - true_value).mean()),
         "log_loss": float(-np.log(np.maximum(seen, 1e-12)).mean()),
@@ -143,7 +139,8 @@ def quadratic_kappa(first: np.ndarray, second: np.ndarray) -> float:
 def calibration_curve(probabilities: np.ndarray, truth: np.ndarray) -> pd.DataFrame:
     """How often the most probable state is right, by how probable it was said to be.
 
-    One row a bin of equal width that holds pixels: ``confidence`` and ``accuracy`` (means [1]), ``share`` of pixels [1].
+    One row a bin of equal width that holds pixels: means of ``confidence`` and ``accuracy`` [1], and their
+    ``share`` of the pixels [1].
     """
     confidence = probabilities.max(axis=1)
     right = probabilities.argmax(axis=1) == truth

@@ -1,9 +1,10 @@
 """Summing missing nodes out of a network once for all pixels that lack the same evidence.
 
-A raster has millions of combinations of values but only tens of patterns of what is missing. For one pattern the missing
-nodes are eliminated symbolically, keeping the observed ones as free axes; what remains is a handful of tables that each
-pixel looks up. A missing node whose elimination would make too large a table (a cause of many observed signs) is left, and
-its states are summed pixel by pixel, exactly as for a node with soft evidence.
+A raster has millions of combinations of values but only tens of patterns of what is missing. For one pattern
+the missing nodes are eliminated symbolically, keeping the observed ones as free axes; what remains is a
+handful of tables that each pixel looks up. A missing node whose elimination would make too large a table (a
+cause of many observed signs) is left, and its states are summed pixel by pixel, exactly as for a node with
+soft evidence.
 """
 
 import functools
@@ -24,7 +25,7 @@ MOST_SUMMED_STATES = 1 << 20
 
 @dataclass(frozen=True)
 class Factor:
-    """A table over ``nodes``, one axis each; ``origin`` is the node whose own table it is, or "" for a product."""
+    """A table with one axis a node; ``origin`` is the node whose own table it is, or "" for a product."""
 
     nodes: tuple[str, ...]
     table: np.ndarray
@@ -40,7 +41,7 @@ class Plan:
     starts
         Position of each table in the pool, dims (table).
     column_starts, columns, strides
-        Observed nodes that index each table: those of table k are ``columns[column_starts[k]:column_starts[k + 1]]``.
+        Observed nodes that index each table, and their steps; those of table k begin at ``column_starts[k]``.
     fixed_count
         How many tables (the first) do not depend on summed nodes.
     summed
@@ -78,7 +79,8 @@ class TablePool:
             grown = np.empty(max(self._used, 2 * self.cells.size))
             grown[:start] = self.cells[:start]
             self.cells = grown
-        # One factor for the whole table keeps products of many signs away from underflow and changes no posterior.
+        # One factor for the whole table keeps products of many signs away from underflow and changes no
+        # posterior.
         self.cells[start : self._used] = (table / table.max()).ravel()
         if key is not None:
             self._starts[key] = start
@@ -91,9 +93,7 @@ def multiply(factors: Iterable[Factor]) -> Factor:
     def pair(a: Factor, b: Factor) -> Factor:
         nodes = tuple(dict.fromkeys(a.nodes + b.nodes))
         axis = {node: i for i, node in enumerate(nodes)}
-        table = np.einsum(
-            a.table, [axis[n] for n in a.nodes], b.table, [axis[n] for n in b.nodes], [*axis.values()]
-        )
+        table = np.einsum(a.table, [axis[n] for n in a.nodes], b.table, [axis[n] for n in b.nodes], [*axis.values()])
         return Factor(nodes, table)
 
     return functools.reduce(pair, factors)
@@ -111,13 +111,12 @@ def relevant_nodes(network: Network, kept: Iterable[str]) -> set[str]:
 def eliminate(network: Network, kept: set[str]) -> tuple[list[Factor], tuple[str, ...]]:
     """Factors of the network after summing out all but ``kept``, and the nodes too costly to sum out.
 
-    The cheapest node goes first. Nodes are left where the product of their factors passes ``MOST_TABLE_CELLS``.
+    The cheapest node goes first. Nodes are left where the product of their factors passes
+    ``MOST_TABLE_CELLS``.
     """
     relevant = relevant_nodes(network, kept)
     factors = [
-        Factor(network.family(name), network.nodes[name].table, name)
-        for name in network.nodes
-        if name in relevant
+        Factor(network.family(name), network.nodes[name].table, name) for name in network.nodes if name in relevant
     ]
     hidden = [name for name in network.nodes if name in relevant - kept]
 
@@ -137,12 +136,11 @@ def eliminate(network: Network, kept: set[str]) -> tuple[list[Factor], tuple[str
     return factors, tuple(hidden)
 
 
-def make_plan(
-    network: Network, columns: dict[str, int], hard: set[str], soft: set[str], pool: TablePool
-) -> Plan:
+def make_plan(network: Network, columns: dict[str, int], hard: set[str], soft: set[str], pool: TablePool) -> Plan:
     """Plan for pixels where exactly ``hard`` nodes have a state and ``soft`` nodes a likelihood.
 
-    ``columns`` numbers the evidence nodes. Raises :class:`NetworkError` where too many states would have to be summed.
+    ``columns`` numbers the evidence nodes. Raises :class:`NetworkError` where too many states would have to
+    be summed.
     """
     factors, left = eliminate(network, hard | soft | {network.query})
     summed = (*sorted(soft, key=columns.get), *left)
@@ -153,9 +151,7 @@ def make_plan(
             f"{MOST_SUMMED_STATES}; observe one of them, or take out an arc"
         )
     # Factors of observed nodes alone are the same number for every state of the query.
-    factors = [
-        factor for factor in factors if network.query in factor.nodes or set(summed) & set(factor.nodes)
-    ]
+    factors = [factor for factor in factors if network.query in factor.nodes or set(summed) & set(factor.nodes)]
     factors.sort(key=lambda factor: bool(set(summed) & set(factor.nodes)))
     combinations = list(itertools.product(*(range(network.size(name)) for name in summed)))
     table = {"start": [], "column": [], "stride": [], "end": [0], "offset": []}

@@ -1,7 +1,7 @@
 """Evidence for a network from maps and site tables: values become states on the grid of the target.
 
-A pixel without a value, with a value outside the bins, or too far from any site has no evidence: it is missing, never
-guessed.
+A pixel without a value, with a value outside the bins, or too far from any site has no evidence: it is
+missing, never guessed.
 """
 
 from collections.abc import Mapping
@@ -26,8 +26,9 @@ if TYPE_CHECKING:
 def bin_states(values: np.ndarray, edges: tuple[float, ...], count: int) -> np.ndarray:
     """State number of each value, uint8, 255 where NaN.
 
-    ``edges`` ascend: ``count - 1`` of them leave the outer states open, ``count + 1`` close them, and a value outside is
-    missing. A value on an edge belongs to the state above; the last closing edge belongs to the last state.
+    ``edges`` ascend: ``count - 1`` of them leave the outer states open, ``count + 1`` close them, and a value
+    outside is missing. A value on an edge belongs to the state above; the last closing edge belongs to the
+    last state.
     """
     values = np.asarray(values, float)
     known = np.isfinite(values)
@@ -48,9 +49,10 @@ def class_states(codes: np.ndarray, node: Node) -> np.ndarray:
 def quantile_edges(values: np.ndarray, count: int) -> tuple[float, ...]:
     """Edges between at most ``count`` bins that hold equal shares of the values, as far as ties allow.
 
-    Values that repeat stay together, and what they take too much of is shared out among the bins that are left: a cover
-    that is 0 % in most pixels gets one bin for 0 and the others for the rest. Fewer edges come back where there are
-    fewer different values. NaN is ignored. Raises :class:`NetworkError` where fewer than two values differ.
+    Values that repeat stay together, and what they take too much of is shared out among the bins that are
+    left: a cover that is 0 % in most pixels gets one bin for 0 and the others for the rest. Fewer edges come
+    back where there are fewer different values. NaN is ignored. Raises :class:`NetworkError` where fewer than
+    two values differ.
     """
     values = np.asarray(values, float)
     different, shares = np.unique(values[np.isfinite(values)], return_counts=True)
@@ -70,12 +72,10 @@ def quantile_edges(values: np.ndarray, count: int) -> tuple[float, ...]:
     return tuple(float(edge) for edge in edges)
 
 
-def learn_bins(
-    network: Network, opened: Mapping[str, xr.Dataset], where: np.ndarray, *, most_bins: int
-) -> Network:
-    """Network whose nodes with ``quantile_bins`` have edges cut from the pixels ``where``, and states named by them.
+def learn_bins(network: Network, opened: Mapping[str, xr.Dataset], where: np.ndarray, *, most_bins: int) -> Network:
+    """Network whose nodes with ``quantile_bins`` have edges cut from the pixels ``where``.
 
-    A node gets as many bins as its source says, but at most ``most_bins``.
+    States are named by the edges. A node gets as many bins as its source says, but at most ``most_bins``.
     """
     nodes = dict(network.nodes)
     for name, node in network.nodes.items():
@@ -95,13 +95,11 @@ def bin_names(edges: tuple[float, ...]) -> tuple[str, ...]:
     return (f"under {words[0]}", *between, f"{words[-1]} and over")
 
 
-def sites_to_raster(
-    table: pd.DataFrame, measurement: str, geobox: GeoBox, *, radius_m: float
-) -> xr.DataArray:
-    """Value of the nearest site at each pixel no farther than ``radius_m`` from it, NaN elsewhere, dims (y, x).
+def sites_to_raster(table: pd.DataFrame, measurement: str, geobox: GeoBox, *, radius_m: float) -> xr.DataArray:
+    """Value of the nearest site within ``radius_m`` of each pixel, NaN where there is none, dims (y, x).
 
-    ``table`` has ``site``, ``longitude``, ``latitude`` [degree, WGS 84] and the measurement; rows of one site (its
-    nights) are averaged. ``geobox`` must be in metres.
+    ``table`` has ``site``, ``longitude``, ``latitude`` [degree, WGS 84] and the measurement; rows of one site
+    (its nights) are averaged. ``geobox`` must be in metres.
     """
     from pyproj import Transformer
     from scipy.spatial import cKDTree
@@ -116,9 +114,7 @@ def sites_to_raster(
     raster = np.full(tuple(geobox.shape), np.nan)
     if len(sites):
         to_grid = Transformer.from_crs("EPSG:4326", geobox.crs.to_wkt(), always_xy=True)
-        points = np.column_stack(
-            to_grid.transform(sites["longitude"].to_numpy(), sites["latitude"].to_numpy())
-        )
+        points = np.column_stack(to_grid.transform(sites["longitude"].to_numpy(), sites["latitude"].to_numpy()))
         pixels = np.stack(np.meshgrid(coordinates["x"], coordinates["y"]), axis=-1)
         distance_m, nearest = cKDTree(points).query(pixels)
         raster = np.where(distance_m <= radius_m, sites[measurement].to_numpy(float)[nearest], np.nan)
@@ -128,9 +124,9 @@ def sites_to_raster(
 def node_states(node: Node, opened: xr.Dataset | pd.DataFrame, geobox: GeoBox) -> xr.DataArray:
     """States of one node on the target grid, uint8, 255 missing, dims (y, x).
 
-    Classes become states first and are then resampled by majority; continuous measurements are resampled by mean and then
-    cut; a site table gives the nearest site within the source's radius. Raises :class:`NetworkError` where the
-    measurement is not there.
+    Classes become states first and are then resampled by majority; continuous measurements are resampled by
+    mean and then cut; a site table gives the nearest site within the source's radius. Raises
+    :class:`NetworkError` where the measurement is not there.
     """
     source = node.source
     if isinstance(opened, pd.DataFrame):
@@ -150,15 +146,11 @@ def resample(values: xr.DataArray, geobox: GeoBox, *, categorical: bool) -> xr.D
     if values.odc.geobox != geobox:
         if not categorical:
             values, nodata = values.copy(data=_as_floats(values).astype(np.float32)), np.nan
-        values = values.odc.reproject(
-            geobox, resampling="mode" if categorical else "average", dst_nodata=nodata
-        )
+        values = values.odc.reproject(geobox, resampling="mode" if categorical else "average", dst_nodata=nodata)
     return xr.DataArray(values.values, dims=("y", "x"), coords=_coordinates(geobox), attrs={"nodata": nodata})
 
 
-def gather_evidence(
-    network: Network, opened: Mapping[str, xr.Dataset | pd.DataFrame], geobox: GeoBox
-) -> xr.Dataset:
+def gather_evidence(network: Network, opened: Mapping[str, xr.Dataset | pd.DataFrame], geobox: GeoBox) -> xr.Dataset:
     """States of every node whose source is in ``opened``, uint8, 255 missing, dims (y, x).
 
     Raises :class:`NetworkError` where there is no evidence at all.
@@ -169,9 +161,7 @@ def gather_evidence(
         if name != network.query and node.source is not None and node.source.name in opened
     }
     if not found:
-        raise NetworkError(
-            f"network {network.name}: no evidence at all; its sources are {', '.join(sources(network))}"
-        )
+        raise NetworkError(f"network {network.name}: no evidence at all; its sources are {', '.join(sources(network))}")
     return xr.Dataset(found).odc.assign_crs(geobox.crs)
 
 
@@ -191,7 +181,7 @@ def open_evidence(task: "Task", network: Network) -> dict[str, xr.Dataset | pd.D
 
 
 def describe_evidence(network: Network, evidence: xr.Dataset, language: str = "en") -> pd.DataFrame:
-    """One row an evidence node: ``node`` (its title), ``source``, and ``seen``, the share of pixels with evidence [1]."""
+    """One row an evidence node: ``node`` (its title), ``source``, and the share of pixels where it was ``seen`` [1]."""
     rows = []
     for name in network.evidence_nodes:
         node = network.nodes[name]
@@ -212,16 +202,14 @@ def sources(network: Network) -> dict[str, list[Source]]:
 
 
 def detector_likelihood(states: np.ndarray, confusion: np.ndarray) -> np.ndarray:
-    """Soft evidence from a classifier with known errors, dims (..., state); NaN where ``states`` is missing (255).
+    """Soft evidence from a classifier with known errors, dims (..., state); NaN where nothing was reported.
 
-    ``confusion`` is P(reported state | true state) [1], dims (true state, reported state), rows summing to 1: an
-    acoustic detector that misses 30 % of what calls is a row (0.7, 0.3).
+    ``states`` has what was reported, 255 missing. ``confusion`` is P(reported state | true state) [1], dims
+    (true state, reported state), rows summing to 1: an acoustic detector that misses 30 % of what calls is a row (0.7, 0.3).
     """
     confusion = np.asarray(confusion, float)
     if confusion.ndim != 2 or np.abs(confusion.sum(axis=1) - 1).max() > 1e-6:
-        raise NetworkError(
-            f"rows of a confusion matrix (true, reported) must sum to 1, got {confusion.tolist()}"
-        )
+        raise NetworkError(f"rows of a confusion matrix (true, reported) must sum to 1, got {confusion.tolist()}")
     known = np.asarray(states) != MISSING
     reported = np.where(known, states, 0)
     return np.where(known[..., np.newaxis], confusion.T[reported], np.nan)
@@ -244,6 +232,4 @@ def _as_floats(values: xr.DataArray) -> np.ndarray:
 
 
 def _coordinates(geobox: GeoBox) -> dict[str, np.ndarray]:
-    return {
-        axis: geobox.coordinates[dim].values for axis, dim in zip(("y", "x"), geobox.dimensions, strict=True)
-    }
+    return {axis: geobox.coordinates[dim].values for axis, dim in zip(("y", "x"), geobox.dimensions, strict=True)}

@@ -10,9 +10,9 @@ from ceiba.networks import Network, Node
 
 
 def read_adjacency(path: Path) -> dict[str, tuple[str, ...]]:
-    """Parents of each node from an adjacency table as CONABIO publishes it: CSV, a 1 means an arc from row to column.
+    """Parents of each node from an adjacency table as CONABIO publishes it.
 
-    Raises :class:`NetworkError` where row and column names differ.
+    In the CSV a 1 means an arc from row to column. Raises :class:`NetworkError` where row and column names differ.
     """
     arcs = pd.read_csv(path, index_col=0, encoding="utf-8-sig")
     if set(arcs.index) != set(arcs.columns):
@@ -29,9 +29,7 @@ def to_pgmpy(network: Network):
 
     if not network.is_learned:
         unknown = [node.name for node in network.nodes.values() if node.table is None]
-        raise NetworkError(
-            f"network {network.name}: tables of {', '.join(unknown)} are unknown; learn them first"
-        )
+        raise NetworkError(f"network {network.name}: tables of {', '.join(unknown)} are unknown; learn them first")
     model = DiscreteBayesianNetwork()
     model.add_nodes_from(network.nodes)
     model.add_edges_from((parent, node.name) for node in network.nodes.values() for parent in node.parents)
@@ -43,9 +41,7 @@ def to_pgmpy(network: Network):
                 node.table.reshape(-1, len(node.states)).T,
                 evidence=list(node.parents) or None,
                 evidence_card=[network.size(p) for p in node.parents] or None,
-                state_names={
-                    member: list(network.nodes[member].states) for member in network.family(node.name)
-                },
+                state_names={member: list(network.nodes[member].states) for member in network.family(node.name)},
             )
         )
     return model

@@ -1,7 +1,8 @@
 """Exact posterior of the query of a network for every pixel, whatever evidence is missing there.
 
-Evidence is hard (a state), soft (a likelihood of each state) or missing, pixel by pixel and node by node. The result is
-exact for every mixture: see :mod:`ceiba.integrity.elimination`. Work goes through blocks of pixels, so memory is bounded.
+Evidence is hard (a state), soft (a likelihood of each state) or missing, pixel by pixel and node by node. The
+result is exact for every mixture: see :mod:`ceiba.integrity.elimination`. Work goes through blocks of pixels,
+so memory is bounded.
 """
 
 from collections.abc import Mapping
@@ -24,7 +25,7 @@ MOST_EVIDENCE_NODES = 40
 
 @dataclass(frozen=True)
 class Posterior:
-    """What the evidence says about the query, in arrays of the evidence's shape; NaN or 255 where it is impossible.
+    """What the evidence says about the query, in arrays of its shape; NaN or 255 where it is impossible.
 
     Attributes
     ----------
@@ -56,13 +57,9 @@ class Inference:
     def __init__(self, network: Network):
         if not network.is_learned:
             unknown = [node.name for node in network.nodes.values() if node.table is None]
-            raise NetworkError(
-                f"network {network.name}: tables of {', '.join(unknown)} are unknown; learn them first"
-            )
+            raise NetworkError(f"network {network.name}: tables of {', '.join(unknown)} are unknown; learn them first")
         if len(network.evidence_nodes) > MOST_EVIDENCE_NODES:
-            raise NetworkError(
-                f"network {network.name}: {len(network.evidence_nodes)} evidence nodes, the most is 40"
-            )
+            raise NetworkError(f"network {network.name}: {len(network.evidence_nodes)} evidence nodes, the most is 40")
         self.network = network
         self._columns = {name: i for i, name in enumerate(network.evidence_nodes)}
         self._causes = np.array([name not in network.effects(network.query) for name in self._columns], bool)
@@ -82,11 +79,11 @@ class Inference:
         Parameters
         ----------
         states
-            Number of the state of each evidence node, uint8, 255 where missing; all arrays of one shape. Nodes left out
-            are missing everywhere.
+            Number of the state of each evidence node, uint8, 255 where missing; all arrays of one shape.
+            Nodes left out are missing everywhere.
         likelihoods
-            Soft evidence: for each node P(what was seen | state) up to a factor, dims (..., state); NaN where missing.
-            Hard evidence on the same node and pixel goes before it.
+            Soft evidence: for each node P(what was seen | state) up to a factor, dims (..., state); NaN where
+            missing. Hard evidence on the same node and pixel goes before it.
         probabilities
             Whether to return the whole posterior.
 
@@ -122,9 +119,7 @@ class Inference:
             probabilities=result.probabilities.reshape(*shape, size) if probabilities else None,
         )
 
-    def _check(
-        self, states: Mapping[str, np.ndarray], likelihoods: Mapping[str, np.ndarray]
-    ) -> tuple[int, ...]:
+    def _check(self, states: Mapping[str, np.ndarray], likelihoods: Mapping[str, np.ndarray]) -> tuple[int, ...]:
         name = self.network.name
         unknown = sorted((states.keys() | likelihoods.keys()) - self._columns.keys())
         if unknown:
@@ -149,8 +144,8 @@ class Inference:
         for node, array in likelihoods.items():
             if array.shape != (*shape, self.network.size(node)) or (array < 0).any():
                 raise NetworkError(
-                    f"network {name}: likelihood of {node} must be {(*shape, self.network.size(node))} without negative "
-                    f"numbers, is {array.shape}"
+                    f"network {name}: likelihood of {node} must have shape {(*shape, self.network.size(node))} and no "
+                    f"negative numbers, has shape {array.shape}"
                 )
         return shape
 
@@ -344,9 +339,9 @@ def map_integrity(
     Returns
     -------
     xr.Dataset
-        ``integrity`` [1], 0 (degraded) to 1 (intact), ``1 - E[hemeroby] / 18``; ``entropy`` [1], 0 (certain) to 1;
-        ``signs_observed``, how many nodes have evidence; ``state``, number of the most probable state; dims (y, x).
-        No data where no evidence was seen.
+        ``integrity`` [1], 0 (degraded) to 1 (intact), ``1 - E[hemeroby] / 18``; ``entropy`` [1], 0 (certain)
+        to 1; ``signs_observed``, how many nodes have evidence; ``state``, number of the most probable state;
+        dims (y, x). No data where no evidence was seen.
 
     References
     ----------

@@ -23,9 +23,9 @@ CHUNK_CELLS = 1 << 23
 def shrink_counts(counts: np.ndarray, prior_strength: float) -> np.ndarray:
     """Conditional probabilities from counts, each row drawn towards the same row without its last parent.
 
-    ``p(x | a, b) = (n(x, a, b) + s p(x | a)) / (n(a, b) + s)``, and so on down to the table without parents, which is
-    drawn towards equal probabilities: a Dirichlet prior of strength s whose mean is the simpler table. A combination of
-    parents never seen gets what is known of its first parents, not a flat row.
+    ``p(x | a, b) = (n(x, a, b) + s p(x | a)) / (n(a, b) + s)``, and so on down to the table without parents,
+    which is drawn towards equal probabilities: a Dirichlet prior of strength s whose mean is the simpler
+    table. A combination of parents never seen gets what is known of its first parents, not a flat row.
 
     Parameters
     ----------
@@ -77,8 +77,8 @@ def fit_tables(
     if incomplete:
         share = np.mean(np.any([table[name] == MISSING for name in incomplete], axis=0))
         raise NetworkError(
-            f"network {network.name}: {share:.1%} of the observations lack {', '.join(incomplete)}; dropping them would bias "
-            "the tables: use fit_with_missing"
+            f"network {network.name}: {share:.1%} of the observations lack {', '.join(incomplete)}; "
+            "dropping them would bias the tables: use fit_with_missing"
         )
     counts = {name: _count(network, name, table, weights) for name in network.nodes}
     return network.with_tables({name: shrink_counts(count, prior_strength) for name, count in counts.items()})
@@ -95,8 +95,8 @@ def fit_with_missing(
 ) -> Network:
     """Network learned by expectation maximisation from observations with missing cells (255).
 
-    Right where cells are missing at random given what was observed. A missing node without observed effects adds
-    nothing and is skipped; other missing cells are completed in every way, weighted by their posterior.
+    Right where cells are missing at random given what was observed. A missing node without observed effects
+    adds nothing and is skipped; other missing cells are completed in every way, weighted by their posterior.
 
     Parameters
     ----------
@@ -127,9 +127,7 @@ def fit_with_missing(
                 known[name] += _count(network, name, rows, row_weights)
         if missing:
             open_groups.append((rows, row_weights, sorted(missing), relevant))
-    fitted = network.with_tables(
-        {name: shrink_counts(count, prior_strength) for name, count in known.items()}
-    )
+    fitted = network.with_tables({name: shrink_counts(count, prior_strength) for name, count in known.items()})
     for _ in range(max_iterations):
         counts = {name: count.copy() for name, count in known.items()}
         for rows, row_weights, missing, relevant in open_groups:
@@ -139,9 +137,7 @@ def fit_with_missing(
         fitted = fitted.with_tables(tables)
         if moved <= tolerance:
             return fitted
-    raise NetworkError(
-        f"network {network.name}: EM still moves by {moved:.2g} after {max_iterations} iterations"
-    )
+    raise NetworkError(f"network {network.name}: EM still moves by {moved:.2g} after {max_iterations} iterations")
 
 
 def _as_columns(network: Network, states: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -160,17 +156,13 @@ def _as_columns(network: Network, states: Mapping[str, np.ndarray]) -> dict[str,
     return columns
 
 
-def _count(
-    network: Network, name: str, columns: Mapping[str, np.ndarray], weights: np.ndarray | None
-) -> np.ndarray:
+def _count(network: Network, name: str, columns: Mapping[str, np.ndarray], weights: np.ndarray | None) -> np.ndarray:
     shape = [network.size(member) for member in network.family(name)]
     flat = np.ravel_multi_index([columns[member] for member in network.family(name)], shape)
     return np.bincount(flat, weights=weights, minlength=math.prod(shape)).reshape(shape).astype(float)
 
 
-def _group_rows(
-    network: Network, columns: Mapping[str, np.ndarray], weights: np.ndarray | None
-) -> list[tuple]:
+def _group_rows(network: Network, columns: Mapping[str, np.ndarray], weights: np.ndarray | None) -> list[tuple]:
     """Distinct rows by what they lack: (columns, weights, missing nodes that matter, nodes that matter)."""
     import pandas as pd
 
@@ -194,24 +186,21 @@ def _group_rows(
     return groups
 
 
-def _add_expected_counts(
-    network: Network, rows, weights, missing: list[str], relevant: set[str], counts
-) -> None:
+def _add_expected_counts(network: Network, rows, weights, missing: list[str], relevant: set[str], counts) -> None:
     """Add to ``counts`` what the rows are expected to hold in the families that have a missing member."""
     sizes = [network.size(name) for name in missing]
     ways = math.prod(sizes)
     if ways > MOST_COMPLETIONS:
         raise NetworkError(
-            f"network {network.name}: rows that lack {', '.join(missing)} have {ways} completions, the most is {MOST_COMPLETIONS}"
+            f"network {network.name}: rows that lack {', '.join(missing)} have {ways} completions, the most is "
+            f"{MOST_COMPLETIONS}"
         )
     completions = np.array(list(itertools.product(*map(range, sizes))))
     filled = {name: completions[:, i] for i, name in enumerate(missing)}
     step = max(1, CHUNK_CELLS // ways)
     for start in range(0, len(weights), step):
         part = slice(start, start + step)
-        members = {
-            name: filled[name] if name in filled else rows[name][part, np.newaxis] for name in relevant
-        }
+        members = {name: filled[name] if name in filled else rows[name][part, np.newaxis] for name in relevant}
         joint = np.ones((len(weights[part]), ways))
         touched = [name for name in relevant if set(missing) & set(network.family(name))]
         for name in touched:
@@ -228,8 +217,9 @@ def _add_expected_counts(
 def learn_sign_tree(network: Network, states: Mapping[str, np.ndarray], signs: list[str]) -> dict[str, str]:
     """Parent of each sign in the tree that best explains how signs depend on one another given the query.
 
-    The tree of largest mutual information given the query (Friedman, Geiger & Goldszmidt 1997, doi:10.1023/A:1007465528199),
-    rooted at the first sign; ``{sign: parent}`` without the root. Observations that lack a cell of a pair are left out.
+    The tree of largest mutual information given the query (Friedman, Geiger & Goldszmidt 1997,
+    doi:10.1023/A:1007465528199), rooted at the first sign; ``{sign: parent}`` without the root. Observations
+    that lack a cell of a pair are left out.
     """
     from scipy.sparse.csgraph import breadth_first_order, minimum_spanning_tree
 
@@ -238,9 +228,7 @@ def learn_sign_tree(network: Network, states: Mapping[str, np.ndarray], signs: l
         whole = (states[a] != MISSING) & (states[b] != MISSING) & (states[network.query] != MISSING)
         shape = [network.size(network.query), network.size(a), network.size(b)]
         flat = np.ravel_multi_index([np.asarray(states[n])[whole] for n in (network.query, a, b)], shape)
-        information[i, j] = conditional_information(
-            np.bincount(flat, minlength=math.prod(shape)).reshape(shape)
-        )
+        information[i, j] = conditional_information(np.bincount(flat, minlength=math.prod(shape)).reshape(shape))
     # The spanning-tree routine takes 0 for "no arc": every weight is shifted below zero.
     tree = minimum_spanning_tree(np.triu(-information - 1, k=1))
     _, before = breadth_first_order(tree + tree.T, 0, directed=False)
@@ -267,7 +255,8 @@ def learn_structure(
 ) -> list[tuple[str, str]]:
     """Arcs (parent, child) found by pgmpy's hill climbing on complete data, with BIC as the score.
 
-    ``required`` arcs are always there and ``forbidden`` ones never. Raises :class:`NetworkError` on missing cells.
+    ``required`` arcs are always there and ``forbidden`` ones never. Raises :class:`NetworkError` on missing
+    cells.
     """
     import pandas as pd
     from pgmpy.estimators import ExpertKnowledge, HillClimbSearch
@@ -277,7 +266,5 @@ def learn_structure(
         raise NetworkError(f"structure learning needs complete data; {', '.join(incomplete)} lack cells")
     frame = pd.DataFrame({name: pd.Categorical(np.asarray(column)) for name, column in states.items()})
     knowledge = ExpertKnowledge(required_edges=list(required), forbidden_edges=list(forbidden))
-    found = HillClimbSearch(frame).estimate(
-        scoring_method="bic-d", expert_knowledge=knowledge, show_progress=False
-    )
+    found = HillClimbSearch(frame).estimate(scoring_method="bic-d", expert_knowledge=knowledge, show_progress=False)
     return sorted(found.edges())
