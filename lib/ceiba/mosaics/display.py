@@ -1,0 +1,158 @@
+"""Three bands as a picture, stretched alike for all years: a change of color is a change on the ground."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import xarray as xr
+from PIL import Image, ImageDraw, ImageFont
+
+from ceiba.errors import InputError
+
+# red, green and blue of a picture; in the CWBG composite built-up land is red, vegetation green and water
+# blue
+COMPOSITES = {"natural_color": ("red", "green", "blue"), "cwbg": ("ndbi", "ndvi", "ndwi")}
+NO_DATA_COLOR = (217, 217, 217)
+INK, PAPER = (20, 20, 20), (255, 255, 255)
+MARGIN_PX = 8
+
+Limits = Sequence[tuple[float, float]]
+
+
+def stretch_limits(
+    images: Iterable[xr.Dataset], bands: Sequence[str], *, percentiles: tuple[float, float] = (2, 98)
+) -> list[tuple[float, float]]:
+    """Values of each band that are shown as darkest and brightest, over all the images together.
+
+    Parameters
+    ----------
+    images
+        Mosaics, dims ``(..., y, x)``.
+    bands
+        Names of the bands to show as red, green and blue.
+    percentiles
+        Lower and upper percentile [%] of the values.
+
+    Returns
+    -------
+    list
+        ``(lowest, highest)`` of each band, in its unit.
+
+    Raises
+    ------
+    InputError
+        A band is missing, or holds no value.
+    """
+    images = list(images)
+    limits = []
+    for name in bands:
+        if any(name not in image for image in images):
+            raise InputError(f"band {name!r} is missing in {_describe(images)}")
+        values = np.concatenate([image[name].values.ravel() for image in images])
+        values = values[np.isfinite(values)]
+        if values.size == 0:
+            raise InputError(f"band {name!r} holds no data to show")
+        lowest, highest = (float(value) for value in np.percentile(values, percentiles))
+        limits.append((lowest, highest if highest > lowest else lowest + 1e-6))
+    return limits
+
+
+def stretch(image: xr.Dataset, bands: Sequence[str], limits: Limits) -> np.ndarray:
+    """Picture of three bands: uint8, dims ``(y, x, color)``; grey where a band has no data."""
+    layers = []
+    for name, (lowest, highest) in zip(bands, limits, strict=True):
+        layers.append((image[name].values - lowest) / (highest - lowest))
+    colors = np.stack(layers, axis=-1)
+    unknown = ~np.isfinite(colors).all(axis=-1)
+    picture = np.where(unknown[..., None], 0, colors.clip(0, 1) * 255).round().astype(np.uint8)
+    picture[unknown] = NO_DATA_COLOR
+    return picture
+
+
+def render_frame(
+    picture: np.ndarray, *, title: str, notes: Sequence[str], pixel_size_m: float, width_px: int = 480
+) -> Image.Image:
+    """A picture with title, scale bar and notes burnt in.
+
+    Parameters
+    ----------
+    picture
+        Colors 0 to 255, uint8, dims ``(y, x, color)``.
+    title
+        Text over the picture, the year.
+    notes
+        Lines of text below it: what is seen and where it comes from; too long ones are wrapped.
+    pixel_size_m
+        Size of a pixel on the ground [m].
+    width_px
+        Width of the frame; small pictures grow in whole steps of sharp pixels, large ones are averaged.
+
+    Returns
+    -------
+    PIL.Image.Image
+        Frame of ``width_px`` pixels.
+    """
+    height, width = picture.shape[:2]
+    size = (width_px, max(1, round(width_px * height / width)))
+    enlarged = Image.fromarray(picture).resize(
+        size, Image.Resampling.NEAREST if width_px >= width else Image.Resampling.BOX
+    )
+    small = load_font(max(10, width_px // 40))
+    lines = [line for note in notes for line in _wrap(note, small, width_px - 2 * MARGIN_PX)]
+    line_px = round(1.35 * small.size)
+    frame = Image.new("RGB", (width_px, size[1] + line_px * len(lines) + 2 * MARGIN_PX), PAPER)
+    frame.paste(enlarged, (0, 0))
+    draw = ImageDraw.Draw(frame)
+    _draw_title(draw, title, load_font(max(16, width_px // 16), bold=True))
+    _draw_scale_bar(draw, size, width_px / width / pixel_size_m, small)
+    for position, line in enumerate(lines):
+        draw.text((MARGIN_PX, size[1] + MARGIN_PX + position * line_px), line, fill=INK, font=small)
+    return frame
+
+
+def load_font(size_px: int, *, bold: bool = False) -> ImageFont.FreeTypeFont:
+    """DejaVu Sans as Matplotlib ships it: it has every letter of Spanish and needs no font on the machine."""
+    name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
+    return ImageFont.truetype(str(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / name), size_px)
+
+
+def scale_bar_length_m(width_m: float) -> float:
+    """The longest of 1, 2 and 5 times a power of ten that is at most a quarter of the width [m]."""
+    power = 10.0 ** np.floor(np.log10(width_m / 4))
+    return float(max(step * power for step in (1, 2, 5) if step * power <= width_m / 4))
+
+
+def _draw_title(draw: ImageDraw.ImageDraw, title: str, font: ImageFont.FreeTypeFont) -> None:
+    draw.text((MARGIN_PX, MARGIN_PX), title, fill=PAPER, font=font, stroke_width=2, stroke_fill=INK)
+
+
+def _draw_scale_bar(
+    draw: ImageDraw.ImageDraw, size: tuple[int, int], px_a_m: float, font: ImageFont.FreeTypeFont
+) -> None:
+    width, height = size
+    length_m = scale_bar_length_m(width / px_a_m)
+    label = f"{length_m / 1000:g} km" if length_m >= 1000 else f"{length_m:g} m"
+    right, bottom = width - MARGIN_PX, height - MARGIN_PX
+    left = right - round(length_m * px_a_m)
+    draw.rectangle((left - 1, bottom - 6, right + 1, bottom), fill=INK)
+    draw.rectangle((left, bottom - 5, right, bottom - 1), fill=PAPER)
+    middle = (left + right) / 2
+    draw.text(
+        (middle, bottom - 10), label, fill=PAPER, font=font, anchor="ms", stroke_width=2, stroke_fill=INK
+    )
+
+
+def _wrap(text: str, font: ImageFont.FreeTypeFont, width_px: int) -> list[str]:
+    lines = [""]
+    for word in text.split():
+        longer = f"{lines[-1]} {word}".strip()
+        if lines[-1] and font.getlength(longer) > width_px:
+            lines.append(word)
+        else:
+            lines[-1] = longer
+    return lines
+
+
+def _describe(images: Sequence[xr.Dataset]) -> str:
+    return "; ".join(", ".join(str(name) for name in image.data_vars) for image in images)
