@@ -1,5 +1,6 @@
 """One lock and every environment made from it: conda, Binder, image and ``make`` have the same versions."""
 
+import ast
 import importlib.util
 import json
 import os
@@ -37,9 +38,7 @@ def pip_section(path: Path) -> list[str]:
 
 def applicable() -> dict[str, str]:
     """Name and version of what the lock installs here."""
-    here = [
-        each for each in write_environment_yml.read_lock() if each.marker is None or each.marker.evaluate()
-    ]
+    here = [each for each in write_environment_yml.read_lock() if each.marker is None or each.marker.evaluate()]
     return {each.name: str(each.specifier).removeprefix("==") for each in here}
 
 
@@ -51,9 +50,7 @@ def test_every_pin_has_hashes():
     assert len(blocks) > 200
     bare = [block.splitlines()[0] for block in blocks if "--hash=sha256:" not in block]
     assert not bare
-    assert not [
-        each for each in write_environment_yml.read_lock() if not str(each.specifier).startswith("==")
-    ]
+    assert not [each for each in write_environment_yml.read_lock() if not str(each.specifier).startswith("==")]
 
 
 def test_the_lock_names_no_host():
@@ -72,13 +69,43 @@ def test_the_lock_covers_everything_asked_for():
         assert requirement.specifier.contains(pins[requirement.name]), f"{requirement}: run `make lock`"
 
 
+def imports() -> set[str]:
+    """Top modules that library, notebooks, tests and scripts import."""
+    sources = [
+        path.read_text(encoding="utf-8")
+        for part in ("lib", "tests", "environments")
+        for path in (ROOT / part).rglob("*.py")
+    ]
+    for path in (ROOT / "notebooks").glob("*/*.ipynb"):
+        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+        sources += ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+    names = set()
+    for source in sources:
+        for node in ast.walk(ast.parse(source)):
+            if isinstance(node, ast.Import):
+                names |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and not node.level:
+                names.add(node.module.partition(".")[0])
+    return names - sys.stdlib_module_names - {"ceiba"}
+
+
+def test_what_is_imported_is_asked_for_by_name():
+    """A package that comes only with another one is gone the day that one drops it."""
+    from importlib import metadata
+
+    lines = (ENVIRONMENTS / "requirements.in").read_text(encoding="utf-8").splitlines()
+    asked = {Requirement(line.partition("#")[0]).name for line in lines if line.partition("#")[0].strip()}
+    homes = metadata.packages_distributions()
+    normal = {name: {home.lower().replace("_", "-") for home in homes.get(name, [name])} for name in imports()}
+    own = {path.stem for path in (ROOT / "tests").rglob("*.py")}
+    assert not {name: found for name, found in normal.items() if not found & asked and name not in own}
+
+
 def test_no_torch_and_no_tensorflow():
     assert not UNWANTED & {each.name for each in write_environment_yml.read_lock()}
 
 
-@pytest.mark.skipif(
-    Path(sys.prefix) != ROOT / ".venv", reason="not run in the environment that `make` sets up"
-)
+@pytest.mark.skipif(Path(sys.prefix) != ROOT / ".venv", reason="not run in the environment that `make` sets up")
 def test_installed_versions_are_the_locked_ones():
     from importlib import metadata
 
@@ -168,9 +195,7 @@ def test_binder_prepares_library_and_samples():
 
 def test_image_installs_the_lock_and_the_library():
     dockerfile = (ENVIRONMENTS / "notebook" / "Dockerfile").read_text(encoding="utf-8")
-    assert re.search(
-        r"pip install .*--require-hashes -r /opt/ceiba/environments/requirements.txt", dockerfile
-    )
+    assert re.search(r"pip install .*--require-hashes -r /opt/ceiba/environments/requirements.txt", dockerfile)
     assert re.search(r"pip install .*--no-deps .*--editable /opt/ceiba/lib", dockerfile)
     assert dockerfile.count("FROM ") == 1 and "FROM python:3.11" in dockerfile
     assert "USER root" not in dockerfile
@@ -225,9 +250,7 @@ def small_path(tmp_path: Path, python_version: str | None) -> str:
         (folder / command).symlink_to(shutil.which(command))
     if python_version:
         fake = folder / "python3"
-        fake.write_text(
-            f'#!/bin/sh\n[ "$1" = --version ] && {{ echo Python {python_version}; exit 0; }}\nexit 1\n'
-        )
+        fake.write_text(f'#!/bin/sh\n[ "$1" = --version ] && {{ echo Python {python_version}; exit 0; }}\nexit 1\n')
         fake.chmod(0o755)
     return str(folder)
 
