@@ -103,9 +103,7 @@ def write_truth(folder: Path, world: World) -> None:
         number.flat[change.pixels] = change.number
     bands = {"change": (number > 0).astype(np.uint8), "change_number": number}
     write_raster(truth / f"change_{YEARS[0]}_{YEARS[-1]}.tif", bands, resolution_m=PIXEL_M, nodata=255)
-    write_raster(
-        truth / "road.tif", {"road": world.terrain.road.astype(np.uint8)}, resolution_m=PIXEL_M, nodata=255
-    )
+    write_raster(truth / "road.tif", {"road": world.terrain.road.astype(np.uint8)}, resolution_m=PIXEL_M, nodata=255)
     rows = [
         {
             "change_number": change.number,
@@ -163,9 +161,7 @@ def write_scenes(folder: Path, world: World, sensor: str) -> None:
             write_raster(place / "10m.tif", fine, resolution_m=10, nodata=0)
             write_raster(place / "20m.tif", coarse, resolution_m=20, nodata=0)
         else:
-            write_raster(
-                place / "30m.tif", landsat_scene(world, plan, sky), resolution_m=LANDSAT_PIXEL_M, nodata=0
-            )
+            write_raster(place / "30m.tif", landsat_scene(world, plan, sky), resolution_m=LANDSAT_PIXEL_M, nodata=0)
         write_json(place / "scene.json", _scene_document(plan, sensor))
         rows.append(
             {

@@ -97,17 +97,11 @@ def make_sky(
     top, left = max(down, 0), max(right, 0)
     threshold = np.quantile(field[top : top + shape[0], left : left + shape[1]], 1 - cloud_cover)
     # Just above the threshold a cloud already counts as thin; it thickens towards its middle.
-    cloud_wide = np.where(
-        field > threshold, 1 - (1 - THIN_CLOUD) * np.exp(-2.5 * np.maximum(field - threshold, 0)), 0
-    )
+    cloud_wide = np.where(field > threshold, 1 - (1 - THIN_CLOUD) * np.exp(-2.5 * np.maximum(field - threshold, 0)), 0)
     cloud = cloud_wide[top : top + shape[0], left : left + shape[1]]
     shadow = cloud_wide[top - down : top - down + shape[0], left - right : left - right + shape[1]]
     veil = smooth_field(random, shape, range_px=90)
-    cirrus = (
-        np.where(veil > np.quantile(veil, 1 - cirrus_cover), 0.12, 0.0)
-        if cirrus_cover > 0
-        else np.zeros(shape)
-    )
+    cirrus = np.where(veil > np.quantile(veil, 1 - cirrus_cover), 0.12, 0.0) if cirrus_cover > 0 else np.zeros(shape)
     mist = haze * np.clip(1 + 0.6 * smooth_field(random, shape, range_px=130), 0, None)
     return Sky(*(part.astype(np.float32) for part in (cloud, shadow, cirrus, mist)))
 

@@ -13,9 +13,7 @@ from pyproj import Transformer
 from ceiba.simulation.layout import CRS, grid_transform
 
 
-def write_raster(
-    path: Path, bands: Mapping[str, np.ndarray], *, resolution_m: float, nodata: float | None
-) -> None:
+def write_raster(path: Path, bands: Mapping[str, np.ndarray], *, resolution_m: float, nodata: float | None) -> None:
     """Write bands of one dtype, dims ``(y, x)``, as a GeoTIFF on the area's grid, names as band descriptions."""
     path.parent.mkdir(parents=True, exist_ok=True)
     first = next(iter(bands.values()))
@@ -54,9 +52,7 @@ def write_json(path: Path, content: Mapping[str, object]) -> None:
     path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def write_shapes(
-    path: Path, polygons: Sequence[shapely.Polygon], columns: Mapping[str, Sequence[str]]
-) -> None:
+def write_shapes(path: Path, polygons: Sequence[shapely.Polygon], columns: Mapping[str, Sequence[str]]) -> None:
     """Write polygons [m, EPSG:6372] and their text columns as GeoJSON, in longitude and latitude as the
     format asks.
     """

@@ -26,7 +26,7 @@ CELL_PX = round(CELL_M / PIXEL_M)
 # Values that a state stands for at its outer ends; the margin keeps sensor noise from carrying a cell over an
 # edge.
 NDVI_RANGE, NDVI_MARGIN = (0.05, 0.90), 0.03
-EMAD_RANGE, EMAD_MARGIN = (0.004, 0.090), 0.003
+EMAD_RANGE, EMAD_MARGIN = (0.004, 0.085), 0.003
 
 
 @dataclass(frozen=True)
@@ -138,9 +138,7 @@ def draw_condition(
     states = dict(given)
     pressure = _yearly_field(seed, year, "condition", shape) + 1.2 * np.exp(-road_distance_m / 300)
     stratum = states["land_cover"] * 2 + states["change"]
-    states["condition"], _ = draw_states(
-        node_rows(network, "condition", states), rank_within(pressure, stratum)
-    )
+    states["condition"], _ = draw_states(node_rows(network, "condition", states), rank_within(pressure, stratum))
 
     stratum = states["land_cover"] * network.size("condition") + states["condition"]
     values = {}

@@ -77,15 +77,11 @@ def make_life_zones(elevation_m: np.ndarray, moisture: np.ndarray) -> np.ndarray
     Temperate above 450 m unless arid, else by moisture [1]: arid below 0.3, subhumid below 0.65, humid.
     A miniature of Holdridge's scheme (Holdridge 1947, doi:10.1126/science.105.2727.367).
     """
-    zones = np.select(
-        [moisture < 0.3, elevation_m > TOP_ELEVATION_M / 2, moisture < 0.65], [1, 4, 2], default=3
-    )
+    zones = np.select([moisture < 0.3, elevation_m > TOP_ELEVATION_M / 2, moisture < 0.65], [1, 4, 2], default=3)
     return zones.astype(np.uint8)
 
 
-def allocate(
-    scores: np.ndarray, shares: np.ndarray, *, tolerance: float = 0.05, max_rounds: int = 80
-) -> np.ndarray:
+def allocate(scores: np.ndarray, shares: np.ndarray, *, tolerance: float = 0.05, max_rounds: int = 80) -> np.ndarray:
     """Class index with the highest score plus an offset a class, the offsets chosen so that every class gets
     its share.
 
@@ -113,9 +109,7 @@ def allocate(
     best, best_error = None, np.inf
     for round_number in range(max_rounds):
         classes = _best_class(scores, offsets)
-        error = np.abs(
-            (np.bincount(classes, minlength=len(shares)) / classes.size - shares) / (shares + 2e-4)
-        ).max()
+        error = np.abs((np.bincount(classes, minlength=len(shares)) / classes.size - shares) / (shares + 2e-4)).max()
         if error < best_error:
             best, best_error = classes, error
         if error <= tolerance:
@@ -222,9 +216,7 @@ def plant_changes(
     return changes
 
 
-def _polygon(
-    random: np.random.Generator, land_cover: np.ndarray, taken: np.ndarray, center: int
-) -> np.ndarray:
+def _polygon(random: np.random.Generator, land_cover: np.ndarray, taken: np.ndarray, center: int) -> np.ndarray:
     row, column = np.unravel_index(center, land_cover.shape)
     half_long, half_short = random.uniform(6, 15), random.uniform(4, 9)
     angle = random.uniform(0, np.pi)

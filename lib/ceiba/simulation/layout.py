@@ -36,9 +36,7 @@ def pixel_centers(
     rows: np.ndarray, columns: np.ndarray, resolution_m: float = PIXEL_M
 ) -> tuple[np.ndarray, np.ndarray]:
     """Coordinates x, y [m, EPSG:6372] of the centres of pixels given by row and column."""
-    return LEFT_M + (np.asarray(columns) + 0.5) * resolution_m, TOP_M - (
-        np.asarray(rows) + 0.5
-    ) * resolution_m
+    return LEFT_M + (np.asarray(columns) + 0.5) * resolution_m, TOP_M - (np.asarray(rows) + 0.5) * resolution_m
 
 
 def random_stream(seed: int, name: str) -> np.random.Generator:

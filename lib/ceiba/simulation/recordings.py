@@ -73,9 +73,7 @@ def choose_sites(world: World) -> list[Site]:
     water = network.nodes["land_cover"].states.index("water")
     sites = []
     for tile in range(states["condition"].shape[1] // cells):
-        rows, columns = np.nonzero(
-            states["land_cover"][2:-2, tile * cells + 2 : (tile + 1) * cells - 2] != water
-        )
+        rows, columns = np.nonzero(states["land_cover"][2:-2, tile * cells + 2 : (tile + 1) * cells - 2] != water)
         rows, columns = rows + 2, columns + tile * cells + 2
         order = random.permutation(rows.size)
         order = order[np.argsort(states["condition"][rows[order], columns[order]], kind="stable")]
@@ -118,9 +116,7 @@ def plan_calls(random: np.random.Generator, activity: str, zone: str) -> list[li
         calls = min(missing, room, int(random.integers(5, 14)))
         if calls < min(3, missing):
             continue
-        planned = plan_pass(
-            random, name, start_s=free_s[number], calls=calls, best_snr_db=random.uniform(20, 36)
-        )
+        planned = plan_pass(random, name, start_s=free_s[number], calls=calls, best_snr_db=random.uniform(20, 36))
         files[number] += planned
         free_s[number] = planned[-1].end_time_s + random.uniform(0.05, 0.15)
     return files
@@ -140,9 +136,7 @@ def plan_human_sounds(random: np.random.Generator, state: str, road_distance_m: 
         weights = np.array([(1 - engines) * 0.4, (1 - engines) * 0.6, engines])
         kind = str(random.choice(HUMAN_CLASSES, p=weights))
         length_s = (
-            GUNSHOT_S
-            if kind == "gunshot"
-            else min(random.uniform(2, 6), wanted_s, AUDIBLE_S - 0.2 - free_s[number])
+            GUNSHOT_S if kind == "gunshot" else min(random.uniform(2, 6), wanted_s, AUDIBLE_S - 0.2 - free_s[number])
         )
         end_s = free_s[number] + length_s
         files[number].append(Sound(free_s[number], end_s, kind, random.uniform(18, 32)))
@@ -152,9 +146,7 @@ def plan_human_sounds(random: np.random.Generator, state: str, road_distance_m: 
     return files
 
 
-def render_ultrasonic(
-    random: np.random.Generator, calls: Sequence[Call], *, bush_cricket: bool
-) -> np.ndarray:
+def render_ultrasonic(random: np.random.Generator, calls: Sequence[Call], *, bush_cricket: bool) -> np.ndarray:
     """Samples of an ultrasonic file, int16, dim ``(time,)``: noise, rumble of wind, calls, and bush-crickets
     near 20 kHz.
     """
@@ -165,16 +157,12 @@ def render_ultrasonic(
     if bush_cricket:
         # Stridulation is a burst of noise in a band some kilohertz wide, not a tone.
         center_hz = random.uniform(18e3, 23e3)
-        band = signal.butter(
-            2, (center_hz - 3500, center_hz + 3500), btype="bandpass", fs=ULTRASONIC_HZ, output="sos"
-        )
+        band = signal.butter(2, (center_hz - 3500, center_hz + 3500), btype="bandpass", fs=ULTRASONIC_HZ, output="sos")
         song = signal.sosfilt(band, random.standard_normal(count, dtype=np.float32))
-        pulses = (
-            np.clip(np.sin(2 * np.pi * random.uniform(25, 45) * np.arange(count) / ULTRASONIC_HZ), 0, 1) ** 4
+        pulses = np.clip(np.sin(2 * np.pi * random.uniform(25, 45) * np.arange(count) / ULTRASONIC_HZ), 0, 1) ** 4
+        samples += (BUSH_CRICKET_PEAK * ULTRASONIC_NOISE * song * pulses / np.abs(song * pulses).max()).astype(
+            np.float32
         )
-        samples += (
-            BUSH_CRICKET_PEAK * ULTRASONIC_NOISE * song * pulses / np.abs(song * pulses).max()
-        ).astype(np.float32)
     for call in calls:
         sound = synthesize_call(call, sampling_rate_hz=ULTRASONIC_HZ, noise_rms=ULTRASONIC_NOISE)
         first = round(call.start_time_s * ULTRASONIC_HZ)
@@ -185,9 +173,7 @@ def render_ultrasonic(
 def render_audible(random: np.random.Generator, sounds: Sequence[Sound]) -> np.ndarray:
     """Samples of an audible file, int16, dim ``(time,)``: noise, wind, and the sounds at their times."""
     count = round(AUDIBLE_S * AUDIBLE_HZ)
-    samples = AUDIBLE_NOISE * (
-        random.standard_normal(count) + 3 * MAKERS["wind"](random, AUDIBLE_S, AUDIBLE_HZ)
-    )
+    samples = AUDIBLE_NOISE * (random.standard_normal(count) + 3 * MAKERS["wind"](random, AUDIBLE_S, AUDIBLE_HZ))
     for sound in sounds:
         made = MAKERS[sound.sound_class](random, sound.end_time_s - sound.start_time_s, AUDIBLE_HZ)
         if sound.sound_class != "gunshot":
@@ -225,9 +211,7 @@ def write_recordings(folder: Path, world: World) -> None:
                     sounds.append(
                         {
                             "file": file,
-                            **dataclasses.asdict(
-                                Sound(0.0, ULTRASONIC_S, "insects", 20 * np.log10(BUSH_CRICKET_PEAK))
-                            ),
+                            **dataclasses.asdict(Sound(0.0, ULTRASONIC_S, "insects", 20 * np.log10(BUSH_CRICKET_PEAK))),
                         }
                     )
 
@@ -235,9 +219,7 @@ def write_recordings(folder: Path, world: World) -> None:
                 heard += [Sound(0.0, AUDIBLE_S, "rain", random.uniform(14, 20))] if wet else []
                 heard += [Sound(0.0, AUDIBLE_S, "insects", random.uniform(6, 16))] if crickets else []
                 samples = render_audible(random, heard)
-                file = _write_sound(
-                    folder, site, start + datetime.timedelta(minutes=5), samples, AUDIBLE_HZ, files
-                )
+                file = _write_sound(folder, site, start + datetime.timedelta(minutes=5), samples, AUDIBLE_HZ, files)
                 # Nobody speaks on these recordings; the row says so of the whole file.
                 heard.append(Sound(0.0, AUDIBLE_S, "speech-free", float("nan")))
                 sounds += [{"file": file, **dataclasses.asdict(sound)} for sound in heard]

@@ -70,9 +70,7 @@ def draw_reference_samples(world: World) -> pd.DataFrame:
             )
             rows, columns = np.unravel_index(pixels, groups.shape)
             part = _table(rows, columns, np.full(rows.size, year), world.codes[year][rows, columns])
-            parts.append(
-                part.assign(source="reference visit (simulated)", stratum=name, stratum_pixels=sizes[stratum])
-            )
+            parts.append(part.assign(source="reference visit (simulated)", stratum=name, stratum_pixels=sizes[stratum]))
     table = pd.concat(parts, ignore_index=True)
     table.insert(0, "sample_id", [f"r{number:05d}" for number in range(1, len(table) + 1)])
     return table
@@ -91,9 +89,7 @@ def draw_field_plots(world: World) -> pd.DataFrame:
     for year in YEARS:
         condition = world.condition[year]
         shape = condition.greenness_value.shape
-        rows, columns = np.unravel_index(
-            random.choice(np.prod(shape), FIELD_PLOTS // len(YEARS), replace=False), shape
-        )
+        rows, columns = np.unravel_index(random.choice(np.prod(shape), FIELD_PLOTS // len(YEARS), replace=False), shape)
         states = {node: values[rows, columns] for node, values in condition.states.items()}
         for node in ("bat_activity", "human_sound"):
             states[node], _ = draw_states(node_rows(network, node, states), random.random(rows.size))

@@ -17,9 +17,9 @@ OVERPASS = datetime.time(16, 30)
 LANDSAT_PIXEL_M = 30.0
 # Standard deviation of sensor noise [1]: a constant part and a share of the reflectance.
 NOISE, NOISE_SHARE = 0.0008, 0.0035
-# Broader bands of the older sensor see vegetation a little differently (after Claverie et al. 2018,
+# Slopes from Sentinel-2A to Landsat 8 bands of the harmonised product (Claverie et al. 2018,
 # doi:10.1016/j.rse.2018.09.002).
-LANDSAT_GAIN = {"blue": 0.98, "green": 1.005, "red": 0.98, "nir": 0.998, "swir_1": 1.01, "swir_2": 1.0}
+LANDSAT_GAIN = {"blue": 0.9778, "green": 1.0053, "red": 0.9765, "nir": 0.9983, "swir_1": 0.9987, "swir_2": 1.003}
 SCL = {
     "no_data": 0,
     "shadow": 3,
@@ -148,9 +148,7 @@ def swath_edge(seed: int, plan: Plan, shape: tuple[int, int]) -> np.ndarray:
     return distance > np.quantile(distance, 1 - plan.missing)
 
 
-def sentinel_2_scene(
-    world: World, plan: Plan, sky: Sky
-) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+def sentinel_2_scene(world: World, plan: Plan, sky: Sky) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """Bands of a Sentinel-2 scene at 10 m and at 20 m, uint16 with reflectance times 10 000 and 0 for no
     data.
 
@@ -162,8 +160,7 @@ def sentinel_2_scene(
     random = random_stream(world.seed, f"noise {plan.name}")
     water = land_cover_on(world.first_codes, world.changes, date) == WATER
     seen = {
-        band: look_through(ground[BANDS.index(band)], sky, band)
-        for band in ("blue", "green", "red", "nir", "swir_1")
+        band: look_through(ground[BANDS.index(band)], sky, band) for band in ("blue", "green", "red", "nir", "swir_1")
     }
     beyond_20m = swath_edge(world.seed, plan, grid_shape(20))
     beyond_10m = enlarge(beyond_20m, 2, grid_shape(10))
@@ -171,19 +168,13 @@ def sentinel_2_scene(
     classes = scene_classification(sky_20m, block_mean(ndvi_of(ground), 2), block_mean(water, 2) > 0.5)
     classes[beyond_20m] = SCL["no_data"]
 
-    fine = {
-        band: _to_10_000(_add_noise(seen[band], random), beyond_10m)
-        for band in ("blue", "green", "red", "nir")
-    }
+    fine = {band: _to_10_000(_add_noise(seen[band], random), beyond_10m) for band in ("blue", "green", "red", "nir")}
     fine["quality"] = enlarge(classes, 2, grid_shape(10)).astype(np.uint16)
     coarse_seen = {band: block_mean(seen[band], 2) for band in ("green", "red", "nir", "swir_1")}
     # The narrow band leaves out the water vapour that dims the broad one a little.
     coarse_seen["nir"] *= 1.015
     names = {"green": "green_20m", "red": "red_20m", "nir": "nir_narrow", "swir_1": "swir_1"}
-    coarse = {
-        names[band]: _to_10_000(_add_noise(values, random), beyond_20m)
-        for band, values in coarse_seen.items()
-    }
+    coarse = {names[band]: _to_10_000(_add_noise(values, random), beyond_20m) for band, values in coarse_seen.items()}
     coarse["quality_20m"] = classes.astype(np.uint16)
     return fine, coarse
 

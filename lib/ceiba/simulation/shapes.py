@@ -33,9 +33,7 @@ def rectangles_around(mask: np.ndarray, *, count: int, half_m: float) -> list[sh
     for cell in np.argsort(-depth, axis=None, kind="stable"):
         row, column = np.unravel_index(cell, mask.shape)
         x, y = LEFT_M + (column + 0.5) * CELL_M, TOP_M - (row + 0.5) * CELL_M
-        square = shapely.box(x - half_m, y - half_m, x + half_m, y + half_m).intersection(
-            shapely.box(*BOUNDS)
-        )
+        square = shapely.box(x - half_m, y - half_m, x + half_m, y + half_m).intersection(shapely.box(*BOUNDS))
         if not any(square.intersects(other) for other in found):
             found.append(square)
         if len(found) == count:

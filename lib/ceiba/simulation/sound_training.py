@@ -21,9 +21,7 @@ CLIPS_PER_GROUP, TAKES = 12, 2
 CLIP_HZ = 22_050
 
 
-def make_clip(
-    source: np.random.Generator, take: np.random.Generator, category: str, duration_s: float
-) -> np.ndarray:
+def make_clip(source: np.random.Generator, take: np.random.Generator, category: str, duration_s: float) -> np.ndarray:
     """A clip of one sound over noise and sometimes insects, int16, dim ``(time,)``, at 22.05 kHz.
 
     ``source`` gives the sound, ``take`` its distance and surroundings: the peak lies 14 to 40 dB above the

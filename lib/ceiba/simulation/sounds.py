@@ -124,11 +124,7 @@ def insects(random: np.random.Generator, duration_s: float, sampling_rate_hz: fl
         )
         pulses = np.clip(np.sin(2 * np.pi * pulse_hz * time_s + random.uniform(0, 6)), 0, 1) ** 2
         chirps = 1 / (
-            1
-            + np.exp(
-                -12
-                * (np.sin(2 * np.pi * chirp_hz * time_s + random.uniform(0, 6)) + random.uniform(-0.2, 0.6))
-            )
+            1 + np.exp(-12 * (np.sin(2 * np.pi * chirp_hz * time_s + random.uniform(0, 6)) + random.uniform(-0.2, 0.6)))
         )
         total += random.uniform(0.3, 1) * np.sin(2 * np.pi * carrier_hz * time_s) * pulses * chirps
     return _peak_one(total)
@@ -163,9 +159,7 @@ def voice(random: np.random.Generator, duration_s: float, sampling_rate_hz: floa
             syllable = signal.lfilter([1 - radius], denominator, syllable) + 0.1 * syllable
         first = round(start_s * sampling_rate_hz)
         total[first : first + count] += syllable * np.hanning(count)
-        start_s += length_s + (
-            random.uniform(0.02, 0.08) if random.random() < 0.8 else random.uniform(0.2, 0.5)
-        )
+        start_s += length_s + (random.uniform(0.02, 0.08) if random.random() < 0.8 else random.uniform(0.2, 0.5))
     return _peak_one(total)
 
 

@@ -44,9 +44,7 @@ def spectral_library() -> SpectralLibrary:
     Shade darkens both parts. Each class deviates from its endmembers by its own few percent, the same in
     every simulation, because two classes never share a spectrum in nature.
     """
-    endmembers = pd.read_csv(
-        project_root() / "catalogs" / "simulation" / "endmember_spectra.csv", index_col="name"
-    )
+    endmembers = pd.read_csv(project_root() / "catalogs" / "simulation" / "endmember_spectra.csv", index_col="name")
     traits = class_traits()
     size = int(traits.index.max()) + 1
     canopy, ground = np.zeros((size, len(BANDS)), np.float32), np.zeros((size, len(BANDS)), np.float32)
@@ -111,8 +109,7 @@ def mix_spectra(codes: np.ndarray, cover: np.ndarray) -> np.ndarray:
     library = spectral_library()
     return np.stack(
         [
-            library.ground[:, band][codes]
-            + cover * (library.canopy[:, band] - library.ground[:, band])[codes]
+            library.ground[:, band][codes] + cover * (library.canopy[:, band] - library.ground[:, band])[codes]
             for band in range(len(BANDS))
         ]
     )

@@ -111,9 +111,7 @@ def illumination(
     down, right = np.gradient(elevation_m, pixel_m)
     zenith, azimuth = np.radians(sun_zenith_deg), np.radians(sun_azimuth_deg)
     # The normal of the surface z(x east, y north) is (-dz/dx, -dz/dy, 1); rows run southwards.
-    toward_sun = (
-        -right * np.sin(azimuth) * np.sin(zenith) + down * np.cos(azimuth) * np.sin(zenith) + np.cos(zenith)
-    )
+    toward_sun = -right * np.sin(azimuth) * np.sin(zenith) + down * np.cos(azimuth) * np.sin(zenith) + np.cos(zenith)
     return np.maximum(toward_sun / np.sqrt(1 + down**2 + right**2), 0) / np.cos(zenith)
 
 
@@ -122,8 +120,7 @@ def _elevation_m(seed: int, shape: tuple[int, int]) -> np.ndarray:
     y, x = np.mgrid[0 : 1 : shape[0] * 1j, 0 : 1 : shape[1] * 1j]
     trend = 1.5 * (1 - y) + 1.3 * x
     ridges = sum(
-        weight * smooth_field(random, shape, range_px=size)
-        for size, weight in ((150, 0.55), (60, 0.2), (22, 0.05))
+        weight * smooth_field(random, shape, range_px=size) for size, weight in ((150, 0.55), (60, 0.2), (22, 0.05))
     )
     relative = rank_uniform(trend + ridges)
     return TOP_ELEVATION_M * (0.06 * relative + 0.94 * relative**1.8)
@@ -147,12 +144,8 @@ def _river(seed: int, shape: tuple[int, int], elevation_m: np.ndarray) -> np.nda
 def _roads(seed: int, shape: tuple[int, int], water: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     random = random_stream(seed, "roads")
     columns, rows = np.arange(shape[1]), np.arange(shape[0])
-    main = np.clip(
-        shape[0] * 0.5 + smooth_field(random, (1, shape[1]), range_px=120)[0] * 16, 2, shape[0] - 3
-    )
-    branch = np.clip(
-        shape[1] * 0.62 + smooth_field(random, (1, shape[0]), range_px=90)[0] * 14, 2, shape[1] - 3
-    )
+    main = np.clip(shape[0] * 0.5 + smooth_field(random, (1, shape[1]), range_px=120)[0] * 16, 2, shape[0] - 3)
+    branch = np.clip(shape[1] * 0.62 + smooth_field(random, (1, shape[0]), range_px=90)[0] * 14, 2, shape[1] - 3)
     road = np.zeros(shape, dtype=bool)
     road[np.round(main).astype(int), columns] = True
     road[rows, np.round(branch).astype(int)] = True

@@ -75,9 +75,7 @@ def make_world(seed: int) -> World:
             usual_ndvi=usual_ndvi,
             usual_emad=usual_emad,
         )
-        fitted = vegetation.fit_vegetation(
-            fields, condition[year].greenness_value, condition[year].variability_value
-        )
+        fitted = vegetation.fit_vegetation(fields, condition[year].greenness_value, condition[year].variability_value)
         vigor[year], swing[year] = (vegetation.spread_to_pixels(cells, shape) for cells in fitted)
     return World(
         seed, terrain, life_zones, parcels, first_codes, tuple(changes), codes, condition, vigor, swing,
@@ -96,9 +94,7 @@ def ground_reflectance(
     season = {"vigor": world.vigor[date.year], "swing": world.swing[date.year]}
     reflectance = mix_spectra(codes, green_cover(codes, date, lag_d=lag_d, **season))
     _blend_regrowth(world, date, reflectance, season)
-    roughness = (
-        land_cover.class_traits()["texture"].reindex(range(32), fill_value=0).to_numpy(np.float32)[codes]
-    )
+    roughness = land_cover.class_traits()["texture"].reindex(range(32), fill_value=0).to_numpy(np.float32)[codes]
     reflectance *= 1 + roughness * world.texture
     lit = illumination(
         world.terrain.elevation_m, PIXEL_M, sun_zenith_deg=sun_zenith_deg, sun_azimuth_deg=sun_azimuth_deg
@@ -132,7 +128,5 @@ def _parcel_lag_d(seed: int, parcels: np.ndarray) -> np.ndarray:
 
 def _texture(seed: int, shape: tuple[int, int]) -> np.ndarray:
     random = random_stream(seed, "texture")
-    texture = 0.99 * smooth_field(random, shape, range_px=2.5) + 0.15 * random.standard_normal(
-        shape, dtype=np.float32
-    )
+    texture = 0.99 * smooth_field(random, shape, range_px=2.5) + 0.15 * random.standard_normal(shape, dtype=np.float32)
     return np.clip(texture, -2.5, 2.5)
