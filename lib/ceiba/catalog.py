@@ -31,7 +31,9 @@ def find_source(area: Area, name: str) -> Source:
     if name in list(catalog):
         source = catalog[name]
         if not isinstance(source, Source):
-            raise CatalogError(f"source {name!r} of {area.catalog.name} has a driver that Ceiba cannot select from: {type(source)}")
+            raise CatalogError(
+                f"source {name!r} of {area.catalog.name} has a driver that Ceiba cannot select from: {type(source)}"
+            )
         return source
     if name in load_definitions():
         return ProductSource(product=name)
@@ -39,7 +41,14 @@ def find_source(area: Area, name: str) -> Source:
 
 
 def open(  # noqa: A001 - intake's own word for it
-    name: str, *, area: str, tile: str = "", time: str = "", stage: str = "", measurements: Sequence[str] = (), resolution_m: float = 0
+    name: str,
+    *,
+    area: str,
+    tile: str = "",
+    time: str = "",
+    stage: str = "",
+    measurements: Sequence[str] = (),
+    resolution_m: float = 0,
 ):
     """Load a source by name for a tile and time, outside of a task: to look at data in a notebook or dashboard.
 

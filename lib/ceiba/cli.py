@@ -16,7 +16,9 @@ from rich.table import Table
 from ceiba.config import Config, project_root
 from ceiba.errors import CeibaError, ParameterError
 
-app = typer.Typer(no_args_is_help=True, rich_markup_mode="markdown", add_completion=False, pretty_exceptions_enable=False)
+app = typer.Typer(
+    no_args_is_help=True, rich_markup_mode="markdown", add_completion=False, pretty_exceptions_enable=False
+)
 area_app = typer.Typer(no_args_is_help=True, help="Areas: your own place and those that ship.")
 app.add_typer(area_app, name="area")
 # Where no terminal tells its width (logs, CI) tables need more than 80 columns.
@@ -26,20 +28,37 @@ log = logging.getLogger("ceiba")
 
 MAIN_AREAS = ["sample", "simulated"]
 
-Targets = Annotated[list[str] | None, typer.Argument(help="Stages (mosaics) or notebooks (02_mosaics/01_make_geomedian); all if none.")]
-Areas = Annotated[list[str] | None, typer.Option("--area", help="Area of catalogs/grids.yml or your own; sample and simulated if none.")]
+Targets = Annotated[
+    list[str] | None, typer.Argument(help="Stages (mosaics) or notebooks (02_mosaics/01_make_geomedian); all if none.")
+]
+Areas = Annotated[
+    list[str] | None,
+    typer.Option("--area", help="Area of catalogs/grids.yml or your own; sample and simulated if none."),
+]
 Tiles = Annotated[str, typer.Option("--tiles", help="Tile names with commas; all tiles if none.")]
-Years = Annotated[str, typer.Option("--years", help="One year (2018) or a range (2016:2020); all years of the place if none.")]
-Settings = Annotated[list[str] | None, typer.Option("--set", help="A notebook parameter, name=value; may be given several times.")]
+Years = Annotated[
+    str, typer.Option("--years", help="One year (2018) or a range (2016:2020); all years of the place if none.")
+]
+Settings = Annotated[
+    list[str] | None, typer.Option("--set", help="A notebook parameter, name=value; may be given several times.")
+]
 
 
 @app.callback()
-def configure(verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Tell every step on the console.")] = False) -> None:
+def configure(
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Tell every step on the console.")] = False,
+) -> None:
     """Ceiba: from satellite scenes and field recordings to ecosystem integrity."""
     logging.basicConfig(
-        level=logging.INFO, format="%(message)s", force=True,
-        handlers=[RichHandler(level=logging.INFO if verbose else logging.ERROR, console=errors, show_path=False, rich_tracebacks=False)],
-    )  # fmt: skip
+        level=logging.INFO,
+        format="%(message)s",
+        force=True,
+        handlers=[
+            RichHandler(
+                level=logging.INFO if verbose else logging.ERROR, console=errors, show_path=False, rich_tracebacks=False
+            )
+        ],
+    )
     for name in ("distributed", "papermill", "botocore", "traitlets", "blib2to3"):
         logging.getLogger(name).setLevel(logging.ERROR)
 
@@ -49,11 +68,15 @@ def configure(verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Tel
     "`ceiba run 04_change/01_map_land_change --set first_year=2018`"
 )
 def run(
-    targets: Targets = None, area: Areas = None, tiles: Tiles = "", years: Years = "", set_: Settings = None,
+    targets: Targets = None,
+    area: Areas = None,
+    tiles: Tiles = "",
+    years: Years = "",
+    set_: Settings = None,
     jobs: Annotated[int, typer.Option(help="Units at a time; all cores if 0.")] = 0,
     cluster: Annotated[str, typer.Option(help="local or gateway (Dask Gateway).")] = "local",
     report: Annotated[bool, typer.Option(help="Write the report page.")] = True,
-) -> None:  # fmt: skip
+) -> None:
     """Run what is not done yet, and write a report."""
     from ceiba import run as runner
     from ceiba.cluster import open_cluster
@@ -66,7 +89,12 @@ def run(
     keep_log(folder)
     with (
         Progress(
-            TextColumn("[bold]{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), console=console, transient=False
+            TextColumn("[bold]{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            console=console,
+            transient=False,
         ) as progress,
         open_cluster(cluster, jobs=jobs) as opened,
     ):
@@ -91,13 +119,19 @@ def run(
 
 @app.command(epilog="Example: `ceiba plan mosaics --area mexico --years 2016:2020`")
 def plan(
-    targets: Targets = None, area: Areas = None, tiles: Tiles = "", years: Years = "", set_: Settings = None,
-) -> None:  # fmt: skip
+    targets: Targets = None,
+    area: Areas = None,
+    tiles: Tiles = "",
+    years: Years = "",
+    set_: Settings = None,
+) -> None:
     """Show what would run: units done, ready and waiting for inputs, with an estimate of time, memory and storage."""
     from ceiba.estimates import plan_table
     from ceiba.run import plan_chains
 
-    chains = plan_chains(targets or [], area or MAIN_AREAS, tiles=split(tiles), years=parse_years(years), settings=parse_settings(set_))
+    chains = plan_chains(
+        targets or [], area or MAIN_AREAS, tiles=split(tiles), years=parse_years(years), settings=parse_settings(set_)
+    )
     console.print(plan_table(chains))
 
 
@@ -107,7 +141,9 @@ def status(area: Areas = None) -> None:
     from ceiba import cube as index
     from ceiba.products import load_definitions
 
-    table = Table("product", "version", "tiles", "periods", "datasets", title=f"Store {Config.from_environment().store}")
+    table = Table(
+        "product", "version", "tiles", "periods", "datasets", title=f"Store {Config.from_environment().store}"
+    )
     connection = index.connect()
     for definition in load_definitions().values():
         datasets = index.find_datasets(connection, definition.name)
@@ -133,7 +169,9 @@ def samples() -> None:
                 table.add_row(name, "made here", f"by {entry['made_by']}", entry["licence"])
                 continue
             sample = find_sample(name)
-            table.add_row(name, sample.origin, str(sample.folder or next(iter(sample.files.values())).parent), entry["licence"])
+            table.add_row(
+                name, sample.origin, str(sample.folder or next(iter(sample.files.values())).parent), entry["licence"]
+            )
         except CeibaError as error:
             table.add_row(name, "[red]not here[/red]", str(error), entry["licence"])
     console.print(table)
@@ -188,7 +226,9 @@ def add_area(
     from ceiba.places import add_place
 
     folder = add_place(name, geojson=geojson, crs=crs, tile_size_m=tile_size_m, years=parse_years(years))
-    console.print(f"Area {name}: tiles in {folder / 'area.yml'}; fill in where its data lie in {folder / 'catalog.yml'}")
+    console.print(
+        f"Area {name}: tiles in {folder / 'area.yml'}; fill in where its data lie in {folder / 'catalog.yml'}"
+    )
 
 
 @area_app.command("list")
@@ -235,7 +275,10 @@ def summary_table(results) -> Table:
         notebooks.setdefault(result.unit.notebook, []).append(result)
     for notebook in sorted(notebooks):
         ended = notebooks[notebook]
-        counts = [str(sum(result.status == status for result in ended) or "") for status in ("done", "made", "failed", "blocked")]
+        counts = [
+            str(sum(result.status == status for result in ended) or "")
+            for status in ("done", "made", "failed", "blocked")
+        ]
         table.add_row(notebook, *counts, f"{sum(result.seconds for result in ended):.0f}")
     return table
 

@@ -58,7 +58,9 @@ def open_cluster(kind: str = "local", *, jobs: int = 0) -> Iterator[Cluster]:
     # Every unit has a kernel process of its own, so threads are enough here and start at once.
     with (
         dask.config.set({"distributed.worker.memory.terminate": False, "distributed.worker.memory.pause": False}),
-        LocalCluster(n_workers=1, threads_per_worker=jobs or os.cpu_count() or 1, processes=False, dashboard_address=None) as cluster,
+        LocalCluster(
+            n_workers=1, threads_per_worker=jobs or os.cpu_count() or 1, processes=False, dashboard_address=None
+        ) as cluster,
         Client(cluster) as client,
     ):
         yield Cluster(client)
@@ -69,7 +71,9 @@ def _open_gateway(jobs: int) -> Iterator[Cluster]:
     from dask_gateway import Gateway
 
     if not dask.config.get("gateway.address", None):
-        raise ParameterError("cluster gateway: no address; set DASK_GATEWAY__ADDRESS or gateway.address in Dask's configuration")
+        raise ParameterError(
+            "cluster gateway: no address; set DASK_GATEWAY__ADDRESS or gateway.address in Dask's configuration"
+        )
     with Gateway() as gateway, gateway.new_cluster(shutdown_on_close=True) as cluster:
         cluster.scale(jobs)
         with cluster.get_client() as client:

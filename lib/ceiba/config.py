@@ -50,11 +50,15 @@ class Config:
         store = os.environ.get("CEIBA_STORE") or str(default_store())
         remote = "://" in store
         if remote and not store.startswith(("s3://", "gs://", "az://")):
-            raise StoreError(f"CEIBA_STORE={store}: allowed are a folder, or an address that begins with s3://, gs:// or az://")
+            raise StoreError(
+                f"CEIBA_STORE={store}: allowed are a folder, or an address that begins with s3://, gs:// or az://"
+            )
         folder = default_store() if remote else Path(store).expanduser().resolve()
         local = Path(os.environ.get("CEIBA_LOCAL") or folder)
         refuse_tracked_folder(local)
-        return cls(store=store.rstrip("/") if remote else str(folder), local=local, db_url=os.environ.get("CEIBA_DB_URL", ""))
+        return cls(
+            store=store.rstrip("/") if remote else str(folder), local=local, db_url=os.environ.get("CEIBA_DB_URL", "")
+        )
 
 
 def default_store() -> Path:
@@ -72,4 +76,6 @@ def refuse_tracked_folder(folder: Path) -> None:
     """Raise :class:`StoreError` where ``folder`` lies inside a git work tree: products must never be committed by accident."""
     for parent in (folder, *folder.parents):
         if (parent / ".git").exists():
-            raise StoreError(f"the store {folder} lies inside the git repository {parent}; choose a folder outside it (CEIBA_STORE)")
+            raise StoreError(
+                f"the store {folder} lies inside the git repository {parent}; choose a folder outside it (CEIBA_STORE)"
+            )

@@ -4,6 +4,7 @@ import functools
 import json
 import logging
 import os
+import shutil
 import subprocess
 import time
 import warnings
@@ -94,6 +95,9 @@ def start_embedded_server(folder: Path) -> str:
 
 def _clear_dead_processes(folder: Path) -> None:
     """Forget clients and servers that were killed, so that neither a start nor a stop waits for them."""
+    if (folder / "PG_VERSION").exists() and not (folder / "global" / "pg_control").exists():
+        log.warning("removing %s: the process that set it up was killed before there was a database in it", folder)
+        shutil.rmtree(folder)
     pid_file = folder / "postmaster.pid"
     if pid_file.exists():
         first_line = pid_file.read_text().partition("\n")[0].strip()
@@ -142,7 +146,9 @@ def get_dataset(cube: datacube.Datacube, dataset_id: UUID) -> Dataset | None:
 
 def index_document(cube: datacube.Datacube, document: Mapping, uri: str, *, replaces: Iterable[UUID] = ()) -> None:
     """Add a dataset and archive those it replaces, in one transaction; a dataset that is there already is left as it is."""
-    resolve = Doc2Dataset(cube.index, products=[document["product"]["name"]], fail_on_missing_lineage=False, verify_lineage=False)
+    resolve = Doc2Dataset(
+        cube.index, products=[document["product"]["name"]], fail_on_missing_lineage=False, verify_lineage=False
+    )
     dataset, problem = resolve(document, uri)
     if problem is not None:
         raise ProductError(f"{uri} does not fit product {document['product']['name']}: {problem}")

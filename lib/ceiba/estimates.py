@@ -20,7 +20,9 @@ def unit_cost(unit: Unit) -> tuple[float, float, float]:
         size = definition.resolution_m
         megapixels = (right - left) * (top - bottom) / size**2 / 1e6 if size else 0.0
         cpu += definition.cost.get("cpu_s", 0) + definition.cost.get("cpu_s_per_mpx", 0) * megapixels
-        memory = max(memory, definition.cost.get("memory_mb", 500) + definition.cost.get("memory_mb_per_mpx", 0) * megapixels)
+        memory = max(
+            memory, definition.cost.get("memory_mb", 500) + definition.cost.get("memory_mb_per_mpx", 0) * megapixels
+        )
         for band in definition.measurements:
             width = {"uint8": 1, "int16": 2, "uint16": 2}.get(band.dtype, 4)
             storage += megapixels * 1e6 * width * COMPRESSION
@@ -34,7 +36,17 @@ def plan_table(chains: Mapping[tuple[str, str], list[list[Unit]]]) -> Table:
     A unit that waits for the product of an earlier notebook of the same plan counts as waiting.
     """
     table = Table(
-        "notebook", "area", "tiles", "periods", "done", "ready", "waiting", "CPU hours", "memory GB", "storage GB", title="ceiba plan"
+        "notebook",
+        "area",
+        "tiles",
+        "periods",
+        "done",
+        "ready",
+        "waiting",
+        "CPU hours",
+        "memory GB",
+        "storage GB",
+        title="ceiba plan",
     )
     total_cpu = total_storage = total_units = 0.0
     for notebooks in chains.values():
@@ -50,19 +62,34 @@ def plan_table(chains: Mapping[tuple[str, str], list[list[Unit]]]) -> Table:
                     cpu, memory, storage = cpu + cost[0], max(memory, cost[1]), storage + cost[2]
             tiles, periods = {unit.tile.name for unit in units}, sorted({str(unit.period) for unit in units})
             table.add_row(
-                units[0].notebook, units[0].area.name, str(len(tiles)),
+                units[0].notebook,
+                units[0].area.name,
+                str(len(tiles)),
                 periods[0] if len(periods) == 1 else f"{periods[0]} .. {periods[-1]}",
                 *(str(counts[state]) for state in ("done", "ready", "waiting")),
-                f"{cpu / 3600:.2f}", f"{memory / 1000:.1f}", f"{storage / BYTES_PER_GB:.2f}",
-            )  # fmt: skip
+                f"{cpu / 3600:.2f}",
+                f"{memory / 1000:.1f}",
+                f"{storage / BYTES_PER_GB:.2f}",
+            )
             total_cpu, total_storage, total_units = total_cpu + cpu, total_storage + storage, total_units + len(units)
     table.add_section()
-    table.add_row("total", "", "", "", f"{total_units:.0f} units", "", "", f"{total_cpu / 3600:.2f}", "", f"{total_storage / BYTES_PER_GB:.2f}")
+    table.add_row(
+        "total",
+        "",
+        "",
+        "",
+        f"{total_units:.0f} units",
+        "",
+        "",
+        f"{total_cpu / 3600:.2f}",
+        "",
+        f"{total_storage / BYTES_PER_GB:.2f}",
+    )
     return table
 
 
 def unit_state(unit: Unit) -> str:
-    """"done", "ready" or "waiting" (an input is missing)."""
+    """ "done", "ready" or "waiting" (an input is missing)."""
     snapshot = take_snapshot(unit)
     if snapshot.missing:
         return "waiting"

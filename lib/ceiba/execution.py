@@ -21,8 +21,17 @@ class MeasuringEngine(NBClientEngine):
     """papermill's own engine, which also notes the peak memory of the kernel."""
 
     @classmethod
-    def execute_managed_notebook(cls, nb_man, kernel_name, log_output=False, stdout_file=None, stderr_file=None,
-                                 start_timeout=START_TIMEOUT_S, execution_timeout=None, **kwargs):  # fmt: skip
+    def execute_managed_notebook(
+        cls,
+        nb_man,
+        kernel_name,
+        log_output=False,
+        stdout_file=None,
+        stderr_file=None,
+        start_timeout=START_TIMEOUT_S,
+        execution_timeout=None,
+        **kwargs,
+    ):
         """Execute the cells; after each the kernel's peak memory is written to the notebook's metadata."""
         peak = {"mb": 0.0}
 
@@ -30,9 +39,15 @@ class MeasuringEngine(NBClientEngine):
             peak["mb"] = max(peak["mb"], _peak_memory_mb(client.km))
 
         client = PapermillNotebookClient(
-            nb_man, timeout=execution_timeout, startup_timeout=start_timeout, kernel_name=kernel_name, log_output=False, extra_arguments=["--log-level=40"],
-            on_cell_complete=note_memory, resources={"metadata": {"path": kwargs.get("cwd") or "."}},
-        )  # fmt: skip
+            nb_man,
+            timeout=execution_timeout,
+            startup_timeout=start_timeout,
+            kernel_name=kernel_name,
+            log_output=False,
+            extra_arguments=["--log-level=40"],
+            on_cell_complete=note_memory,
+            resources={"metadata": {"path": kwargs.get("cwd") or "."}},
+        )
         try:
             return client.execute()
         finally:
@@ -70,9 +85,16 @@ def execute(notebook: str, parameters: Mapping[str, object], output: Path) -> Ex
     error = ""
     try:
         papermill.execute_notebook(
-            str(path), str(output), parameters=dict(parameters), engine_name="ceiba", kernel_name="python3", cwd=str(path.parent),
-            progress_bar=False, log_output=False, start_timeout=START_TIMEOUT_S,
-        )  # fmt: skip
+            str(path),
+            str(output),
+            parameters=dict(parameters),
+            engine_name="ceiba",
+            kernel_name="python3",
+            cwd=str(path.parent),
+            progress_bar=False,
+            log_output=False,
+            start_timeout=START_TIMEOUT_S,
+        )
     except PapermillExecutionError as failure:
         error = f"{failure.ename}: {failure.evalue}"
     executed = nbformat.read(output, as_version=4)

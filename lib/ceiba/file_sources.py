@@ -22,13 +22,23 @@ class RasterSource(Source):
     name = "raster"
 
     def __init__(
-        self, *, sample: str = "", path: str = "", urlpath: str = "", files: Sequence[str] = ("*.tif",), times: str = "",
-        season_start_month: int = 1, rename: Mapping[str, str] | None = None, metadata: Mapping | None = None,
-    ):  # fmt: skip
+        self,
+        *,
+        sample: str = "",
+        path: str = "",
+        urlpath: str = "",
+        files: Sequence[str] = ("*.tif",),
+        times: str = "",
+        season_start_month: int = 1,
+        rename: Mapping[str, str] | None = None,
+        metadata: Mapping | None = None,
+    ):
         super().__init__(sample=sample, path=path, urlpath=urlpath, metadata=metadata)
         self.patterns, self.times, self.season_start_month, self.rename = files, times, season_start_month, rename or {}
 
-    def load(self, selection: Selection, found: Found, *, measurements: Sequence[str] = (), resolution_m: float = 0) -> xr.Dataset:
+    def load(
+        self, selection: Selection, found: Found, *, measurements: Sequence[str] = (), resolution_m: float = 0
+    ) -> xr.Dataset:
         """Dims ``(y, x)`` or ``(time, y, x)``; real units (the files' scale and offset applied), NaN no data; 8-bit files stay classes."""
         folder = self.locate()
         pattern_period = {"year": selection.period.last_year}
@@ -39,7 +49,9 @@ class RasterSource(Source):
                 paths[self.rename.get(stem, stem)] = path
         unknown = sorted(set(measurements) - set(paths))
         if unknown or not paths:
-            raise InputError(f"{folder} has no raster {', '.join(unknown)}; it has {', '.join(paths)} ({', '.join(self.patterns)})")
+            raise InputError(
+                f"{folder} has no raster {', '.join(unknown)}; it has {', '.join(paths)} ({', '.join(self.patterns)})"
+            )
         geobox = selection.tile.geobox(resolution_m) if resolution_m else None
         return xr.Dataset({name: self._read(paths[name], geobox, selection) for name in (measurements or paths)})
 
@@ -62,7 +74,9 @@ class RasterSource(Source):
             raster = raster.isel(band=0, drop=True)
         if geobox is not None and raster.odc.geobox != geobox:
             attributes = raster.attrs
-            raster = raster.odc.reproject(geobox, resampling="nearest" if raster.dtype == np.uint8 else "average", dst_nodata=attributes["nodata"])
+            raster = raster.odc.reproject(
+                geobox, resampling="nearest" if raster.dtype == np.uint8 else "average", dst_nodata=attributes["nodata"]
+            )
             raster.attrs |= attributes
             names = {name: axis for name, axis in zip(geobox.dimensions, ("y", "x"), strict=True) if name != axis}
             raster = raster.rename(names)
@@ -79,7 +93,9 @@ class RasterSource(Source):
         end = pd.Timestamp(period.last_year - back + 1, self.season_start_month, 1)
         chosen = raster.sel(time=(dates >= start) & (dates < end))
         if not chosen.sizes["time"]:
-            raise InputError(f"{path.name} has no date in {period}; its dates run from {dates[0].date()} to {dates[-1].date()}")
+            raise InputError(
+                f"{path.name} has no date in {period}; its dates run from {dates[0].date()} to {dates[-1].date()}"
+            )
         return chosen
 
 
@@ -88,7 +104,9 @@ class TableSource(Source):
 
     name = "table"
 
-    def load(self, selection: Selection, found: Found, *, measurements: Sequence[str] = (), resolution_m: float = 0) -> pd.DataFrame:
+    def load(
+        self, selection: Selection, found: Found, *, measurements: Sequence[str] = (), resolution_m: float = 0
+    ) -> pd.DataFrame:
         """The table; ``measurements`` chooses columns."""
         path = self.locate()
         table = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
@@ -100,7 +118,9 @@ class VectorSource(Source):
 
     name = "vector"
 
-    def load(self, selection: Selection, found: Found, *, measurements: Sequence[str] = (), resolution_m: float = 0) -> gpd.GeoDataFrame:
+    def load(
+        self, selection: Selection, found: Found, *, measurements: Sequence[str] = (), resolution_m: float = 0
+    ) -> gpd.GeoDataFrame:
         """Features that touch the tile, in the tile's CRS."""
         features = gpd.read_file(self.locate()).to_crs(selection.tile.crs)
         return features[features.intersects(selection.tile.extent.geom)].reset_index(drop=True)
@@ -112,13 +132,21 @@ class RecordingsSource(Source):
     name = "recordings"
 
     def __init__(
-        self, *, sample: str = "", path: str = "", urlpath: str = "", table: str = "", groups: Sequence[Mapping[str, str]] = (),
+        self,
+        *,
+        sample: str = "",
+        path: str = "",
+        urlpath: str = "",
+        table: str = "",
+        groups: Sequence[Mapping[str, str]] = (),
         metadata: Mapping | None = None,
-    ):  # fmt: skip
+    ):
         super().__init__(sample=sample, path=path, urlpath=urlpath, metadata=metadata)
         self.table, self.groups = table, groups
 
-    def load(self, selection: Selection, found: Found, *, measurements: Sequence[str] = (), resolution_m: float = 0) -> pd.DataFrame:
+    def load(
+        self, selection: Selection, found: Found, *, measurements: Sequence[str] = (), resolution_m: float = 0
+    ) -> pd.DataFrame:
         """One row a file: ``path`` and what is known of ``site``, ``longitude``, ``latitude``, ``recorded_at``, ``sampling_rate_hz``.
 
         With a table, only sites inside the tile are given.
@@ -127,7 +155,9 @@ class RecordingsSource(Source):
         if self.table:
             rows = pd.read_csv(folder / self.table)
             rows["path"] = [str(folder / name) for name in rows["file"]]
-            sites = gpd.GeoSeries(gpd.points_from_xy(rows["longitude"], rows["latitude"]), crs="EPSG:4326").to_crs(selection.tile.crs)
+            sites = gpd.GeoSeries(gpd.points_from_xy(rows["longitude"], rows["latitude"]), crs="EPSG:4326").to_crs(
+                selection.tile.crs
+            )
             return rows[sites.within(selection.tile.extent.geom).to_numpy()].reset_index(drop=True)
         rows = [
             {"path": str(path), "file": path.name, "site": group["site"]}
@@ -145,19 +175,33 @@ class LabelledSoundsSource(Source):
     name = "labelled_sounds"
 
     def __init__(
-        self, *, sample: str = "", path: str = "", urlpath: str = "", tables: Sequence[Mapping[str, str]] = (), metadata: Mapping | None = None
+        self,
+        *,
+        sample: str = "",
+        path: str = "",
+        urlpath: str = "",
+        tables: Sequence[Mapping[str, str]] = (),
+        metadata: Mapping | None = None,
     ):
         super().__init__(sample=sample, path=path, urlpath=urlpath, metadata=metadata)
         self.tables = tables
 
-    def load(self, selection: Selection, found: Found, *, measurements: Sequence[str] = (), resolution_m: float = 0) -> pd.DataFrame:
+    def load(
+        self, selection: Selection, found: Found, *, measurements: Sequence[str] = (), resolution_m: float = 0
+    ) -> pd.DataFrame:
         """One row a clip: ``path``, ``group``, ``category``, ``source_id`` (clips of one source must not be split apart)."""
         folder = self.locate()
         parts = []
         for entry in self.tables:
             labels = pd.read_csv(folder / entry["labels"])
             base = (folder / entry["labels"]).parent / entry.get("clips", "")
-            part = pd.DataFrame({"path": [str(base / name) for name in labels["file"]], "group": labels["group"], "category": labels["category"]})
+            part = pd.DataFrame(
+                {
+                    "path": [str(base / name) for name in labels["file"]],
+                    "group": labels["group"],
+                    "category": labels["category"],
+                }
+            )
             column = entry.get("source_id")
             part["source_id"] = labels[column].astype(str) if column else [Path(name).stem for name in labels["file"]]
             parts.append(part)

@@ -28,7 +28,9 @@ class Period:
 
     def __post_init__(self):
         if not 1900 <= self.first_year <= self.last_year <= 2200:
-            raise AreaError(f"years {self.first_year} to {self.last_year}: the first must not be after the last (1900 to 2200)")
+            raise AreaError(
+                f"years {self.first_year} to {self.last_year}: the first must not be after the last (1900 to 2200)"
+            )
 
     @classmethod
     def parse(cls, text: str) -> "Period":
@@ -158,7 +160,10 @@ class Area:
 def load_areas() -> dict[str, Area]:
     """All areas by name: those that ship and those added with ``ceiba area add``."""
     shipped = project_root() / "catalogs" / "grids.yml"
-    areas = {name: _read_area(name, entry, shipped.parent) for name, entry in yaml.safe_load(shipped.read_text("utf-8")).items()}
+    areas = {
+        name: _read_area(name, entry, shipped.parent)
+        for name, entry in yaml.safe_load(shipped.read_text("utf-8")).items()
+    }
     for path in sorted((Config.from_environment().local / "areas").glob("*/area.yml")):
         entry = yaml.safe_load(path.read_text("utf-8"))
         areas[path.parent.name] = _read_area(path.parent.name, entry, path.parent)

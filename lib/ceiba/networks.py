@@ -238,7 +238,9 @@ def read_network(path: Path, *, tables: Path | None = None) -> Network:
     try:
         nodes = {key: _read_node(name, key, entry) for key, entry in document["nodes"].items()}
         query, values = document["query"], document["values"]
-        if isinstance(values, dict) and query in nodes:
+        if query not in nodes:
+            raise NetworkError(f"network {name}: the query {query!r} is no node; there are {', '.join(nodes)}")
+        if isinstance(values, dict):
             values = [values[state] for state in nodes[query].states]
         network = Network(
             name=document.get("name", name),

@@ -65,15 +65,23 @@ def parse_parameters(source: str, name: str) -> dict[str, Parameter]:
     parameters = {}
     for node in tree.body:
         line = lines[node.lineno - 1]
-        simple = isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and isinstance(node.annotation, ast.Name)
+        simple = (
+            isinstance(node, ast.AnnAssign)
+            and isinstance(node.target, ast.Name)
+            and isinstance(node.annotation, ast.Name)
+        )
         if not simple or node.value is None or node.annotation.id not in TYPES:
-            raise ParameterError(f"{name}: {line!r} must read 'name: type = literal  # help', type one of {', '.join(TYPES)}")
+            raise ParameterError(
+                f"{name}: {line!r} must read 'name: type = literal  # help', type one of {', '.join(TYPES)}"
+            )
         try:
             default = ast.literal_eval(node.value)
         except ValueError as error:
             raise ParameterError(f"{name}: the default in {line!r} must be a literal") from error
         comment = re.search(r"#\s*(.*)$", line)
-        parameters[node.target.id] = Parameter(node.target.id, node.annotation.id, default, comment[1] if comment else "")
+        parameters[node.target.id] = Parameter(
+            node.target.id, node.annotation.id, default, comment[1] if comment else ""
+        )
     return parameters
 
 

@@ -54,12 +54,12 @@ def add_place(name: str, *, geojson: Path, crs: str, tile_size_m: int, years: Pe
     columns = int((right - origin[0]) // tile_size_m) + 1
     rows = int((origin[1] - bottom) // tile_size_m) + 1
     if columns * rows > MAX_TILES:
-        raise AreaError(f"area {name!r} would have up to {columns * rows} tiles of {tile_size_m} m; choose larger tiles")
+        raise AreaError(
+            f"area {name!r} would have up to {columns * rows} tiles of {tile_size_m} m; choose larger tiles"
+        )
     touched = {}
     for row in range(rows):
-        cells = {
-            column: box(*cell_bounds(origin, column, row, tile_size_m)) for column in range(columns)
-        }
+        cells = {column: box(*cell_bounds(origin, column, row, tile_size_m)) for column in range(columns)}
         inside = [column for column, cell in cells.items() if outline.intersection(cell).area > 0]
         if inside:
             touched[row] = inside
@@ -68,15 +68,20 @@ def add_place(name: str, *, geojson: Path, crs: str, tile_size_m: int, years: Pe
         "catalog": "catalog.yml",
         "places": {
             name: {
-                "title": {"es": name, "en": name}, "stages": list(STAGES), "crs": crs, "origin": list(origin),
-                "tile_size_m": tile_size_m, "rows": touched, "years": [years.first_year, years.last_year],
+                "title": {"es": name, "en": name},
+                "stages": list(STAGES),
+                "crs": crs,
+                "origin": list(origin),
+                "tile_size_m": tile_size_m,
+                "rows": touched,
+                "years": [years.first_year, years.last_year],
                 "settings": {
                     "classification": {"legend": "mexico_31", "land_cover_resolution_m": 30, "block_size_m": 5000},
                     "integrity": {"network": "yucatan", "integrity_resolution_m": 250},
                 },
             }
         },
-    }  # fmt: skip
+    }
     folder = Config.from_environment().local / "areas" / name
     partial = folder.with_name(f".{name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
@@ -94,7 +99,9 @@ def read_outline(path: Path, crs: str):
     except (CRSError, ValueError) as error:
         raise AreaError(f"CRS {crs!r} is not known; give a code such as EPSG:6372") from error
     if target.geographic or "metre" not in target.units:
-        raise AreaError(f"CRS {crs} is not in metres ({', '.join(target.units)}); choose a projected one, such as EPSG:6372")
+        raise AreaError(
+            f"CRS {crs} is not in metres ({', '.join(target.units)}); choose a projected one, such as EPSG:6372"
+        )
     try:
         outline = gpd.read_file(path)
     except (OSError, ValueError, RuntimeError) as error:

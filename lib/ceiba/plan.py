@@ -55,9 +55,12 @@ class Unit:
     def run_parameters(self) -> dict[str, object]:
         """Every parameter with the area, tile and years of this unit."""
         known = {
-            "area": self.area.name, "tile": self.tile.name, "year": self.period.last_year,
-            "first_year": self.period.first_year, "last_year": self.period.last_year,
-        }  # fmt: skip
+            "area": self.area.name,
+            "tile": self.tile.name,
+            "year": self.period.last_year,
+            "first_year": self.period.first_year,
+            "last_year": self.period.last_year,
+        }
         return {name: known.get(name, value) for name, value in self.parameters.items()}
 
     def folder(self, definition: ProductDefinition) -> str:
@@ -99,7 +102,11 @@ def notebook_stage(notebook: str) -> str:
 
 def products_of(notebook: str) -> list[ProductDefinition]:
     """Definitions of the products that a notebook writes, in the order of their file."""
-    return [definition for definition in load_definitions().values() if definition.notebook == notebook and definition.per != "scene"]
+    return [
+        definition
+        for definition in load_definitions().values()
+        if definition.notebook == notebook and definition.per != "scene"
+    ]
 
 
 def choose_notebooks(targets: Iterable[str]) -> list[str]:
@@ -117,7 +124,9 @@ def choose_notebooks(targets: Iterable[str]) -> list[str]:
         matches = [name for name in writing if target in (name, name.partition("/")[0], notebook_stage(name))]
         if not matches:
             stages = list(dict.fromkeys(notebook_stage(name) for name in writing))
-            raise ParameterError(f"no stage or notebook {target!r}; stages are {', '.join(stages)}; notebooks are {', '.join(writing)}")
+            raise ParameterError(
+                f"no stage or notebook {target!r}; stages are {', '.join(stages)}; notebooks are {', '.join(writing)}"
+            )
         chosen += matches
     return [notebook for notebook in writing if notebook in chosen]
 
@@ -153,7 +162,12 @@ def make_unit(notebook: str, given: Mapping[str, object]) -> Unit:
 
 
 def list_units(
-    notebook: str, area: str, *, tiles: Iterable[str] = (), years: Period | None = None, settings: Mapping[str, object] | None = None
+    notebook: str,
+    area: str,
+    *,
+    tiles: Iterable[str] = (),
+    years: Period | None = None,
+    settings: Mapping[str, object] | None = None,
 ) -> list[Unit]:
     """Units of a notebook on an area: its tiles times its years (or one span), with ``settings`` as parameters.
 
@@ -171,7 +185,9 @@ def list_units(
     span = Period(first, last)
     periods = [Period(year, year) for year in span.years] if per == "tile year" else [span]
     names = [] if fell_back else list(tiles)
-    chosen = [place.whole] if per == "area span" else ([place.tile(name) for name in names] if names else list(place.tiles))
+    chosen = (
+        [place.whole] if per == "area span" else ([place.tile(name) for name in names] if names else list(place.tiles))
+    )
     return [Unit(notebook, found_area, place, tile, period, per, parameters) for tile in chosen for period in periods]
 
 

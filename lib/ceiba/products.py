@@ -91,7 +91,9 @@ class ProductDefinition:
             try:
                 relative = template.format(**values)
             except KeyError as error:
-                raise ProductError(f"product {self.name}: file {template!r} needs {error}, which is no parameter or setting") from error
+                raise ProductError(
+                    f"product {self.name}: file {template!r} needs {error}, which is no parameter or setting"
+                ) from error
             path = project_root() / "catalogs" / relative
             if not path.exists():
                 raise ProductError(f"product {self.name}: catalogs/{relative} does not exist")
@@ -124,7 +126,9 @@ def read_definition(name: str, stage: str, entry: Mapping) -> ProductDefinition:
     known = {"title", "version", "notebook", "per", "inputs", "files", "resolution_m", "measurements", "assets", "cost"}
     unknown = sorted(set(entry) - known)
     if unknown:
-        raise ProductError(f"product {name!r}: unknown keys {', '.join(unknown)}; allowed are {', '.join(sorted(known))}")
+        raise ProductError(
+            f"product {name!r}: unknown keys {', '.join(unknown)}; allowed are {', '.join(sorted(known))}"
+        )
     missing = [key for key in ("title", "version", "per") if key not in entry]
     if missing or set(entry.get("title", {})) != {"es", "en"}:
         raise ProductError(f"product {name!r}: needs {', '.join(missing) or 'a title in es and en'}")
@@ -141,7 +145,9 @@ def read_definition(name: str, stage: str, entry: Mapping) -> ProductDefinition:
         notebook=entry.get("notebook", ""),
         inputs=tuple(_read_input(name, key, rule or {}) for key, rule in (entry.get("inputs") or {}).items()),
         files=tuple(entry.get("files") or ()),
-        measurements=tuple(_read_measurement(name, key, band) for key, band in (entry.get("measurements") or {}).items()),
+        measurements=tuple(
+            _read_measurement(name, key, band) for key, band in (entry.get("measurements") or {}).items()
+        ),
         assets=entry.get("assets") or {},
         resolution_m=float(entry.get("resolution_m") or 0),
         cost=entry.get("cost") or {},
@@ -162,15 +168,28 @@ def _read_measurement(product: str, name: str, entry: Mapping) -> Measurement:
     try:
         np.dtype(entry["dtype"])
         return Measurement(
-            name, entry["dtype"], str(entry["units"]), float(entry["nodata"]), entry.get("title") or {}, entry.get("legend") or ""
+            name,
+            entry["dtype"],
+            str(entry["units"]),
+            float(entry["nodata"]),
+            entry.get("title") or {},
+            entry.get("legend") or "",
         )
     except (KeyError, TypeError, ValueError) as error:
-        raise ProductError(f"product {product!r}, measurement {name!r}: needs dtype, units and nodata ({error!r})") from error
+        raise ProductError(
+            f"product {product!r}, measurement {name!r}: needs dtype, units and nodata ({error!r})"
+        ) from error
 
 
 def product_id(
-    definition: ProductDefinition, tile: Tile, period: Period, *, parameters: Mapping[str, object], inputs: Mapping[str, list[str]],
-    files: Mapping[str, str], settings: Mapping[str, object],
+    definition: ProductDefinition,
+    tile: Tile,
+    period: Period,
+    *,
+    parameters: Mapping[str, object],
+    inputs: Mapping[str, list[str]],
+    files: Mapping[str, str],
+    settings: Mapping[str, object],
 ) -> uuid.UUID:
     """Deterministic id (UUID version 5): the same work has the same id on every machine, changed work a new one.
 
@@ -231,7 +250,9 @@ def eo3_document(
     bands = {}
     for name, path in measurements.items():
         grid, band = (measurement_grids or {}).get(name, ("default", 1))
-        bands[name] = {"path": path} | ({"grid": grid} if grid != "default" else {}) | ({"band": band} if band != 1 else {})
+        bands[name] = (
+            {"path": path} | ({"grid": grid} if grid != "default" else {}) | ({"band": band} if band != 1 else {})
+        )
     return {
         "$schema": EO3_SCHEMA,
         "id": str(dataset_id),

@@ -15,7 +15,9 @@ STRIP_ROWS = 1024
 BLOCK_PX = 512
 
 
-def write_cog(path: Path, data: xr.DataArray, geobox: GeoBox, *, dtype: str, nodata: float, categorical: bool = False) -> None:
+def write_cog(
+    path: Path, data: xr.DataArray, geobox: GeoBox, *, dtype: str, nodata: float, categorical: bool = False
+) -> None:
     """Write one band as a Cloud-Optimised GeoTIFF (OGC 21-026) with overviews.
 
     Parameters
@@ -35,14 +37,26 @@ def write_cog(path: Path, data: xr.DataArray, geobox: GeoBox, *, dtype: str, nod
         Where the file read back differs from what was written (a full disk does not always raise by itself).
     """
     if data.dims != ("y", "x") or data.shape != tuple(geobox.shape):
-        raise ProductError(f"{path.name}: got dims {data.dims} of shape {data.shape}, the grid is (y, x) of {tuple(geobox.shape)}")
+        raise ProductError(
+            f"{path.name}: got dims {data.dims} of shape {data.shape}, the grid is (y, x) of {tuple(geobox.shape)}"
+        )
     strips = path.with_suffix(".strips.tif")
     height, width = geobox.shape
     profile = {
-        "driver": "GTiff", "height": height, "width": width, "count": 1, "dtype": dtype, "nodata": nodata,
-        "crs": rasterio.crs.CRS.from_user_input(str(geobox.crs)), "transform": geobox.affine, "tiled": True,
-        "blockxsize": BLOCK_PX, "blockysize": BLOCK_PX, "compress": "deflate", "bigtiff": "if_safer",
-    }  # fmt: skip
+        "driver": "GTiff",
+        "height": height,
+        "width": width,
+        "count": 1,
+        "dtype": dtype,
+        "nodata": nodata,
+        "crs": rasterio.crs.CRS.from_user_input(str(geobox.crs)),
+        "transform": geobox.affine,
+        "tiled": True,
+        "blockxsize": BLOCK_PX,
+        "blockysize": BLOCK_PX,
+        "compress": "deflate",
+        "bigtiff": "if_safer",
+    }
     try:
         with rasterio.open(strips, "w", **profile) as file:
             for row in range(0, height, STRIP_ROWS):
@@ -50,9 +64,17 @@ def write_cog(path: Path, data: xr.DataArray, geobox: GeoBox, *, dtype: str, nod
                 strip = _as_dtype(data[row : row + rows].values, dtype, nodata, path.name)
                 file.write(strip, 1, window=Window(0, row, width, rows))
         rasterio.shutil.copy(
-            strips, path, driver="COG", compress="deflate", level=6, blocksize=BLOCK_PX, bigtiff="if_safer",
-            predictor="yes", overview_resampling="mode" if categorical else "average", overviews="auto",
-        )  # fmt: skip
+            strips,
+            path,
+            driver="COG",
+            compress="deflate",
+            level=6,
+            blocksize=BLOCK_PX,
+            bigtiff="if_safer",
+            predictor="yes",
+            overview_resampling="mode" if categorical else "average",
+            overviews="auto",
+        )
         _compare(strips, path)
     except rasterio.errors.RasterioError as error:
         raise StoreError(f"{path} cannot be written: {error}") from error
@@ -80,5 +102,7 @@ def _compare(written: Path, copy: Path) -> None:
     with rasterio.open(written) as first, rasterio.open(copy) as second:
         for row in range(0, first.height, STRIP_ROWS):
             window = Window(0, row, first.width, min(STRIP_ROWS, first.height - row))
-            if not np.array_equal(first.read(1, window=window), second.read(1, window=window), equal_nan=first.dtypes[0].startswith("f")):
+            if not np.array_equal(
+                first.read(1, window=window), second.read(1, window=window), equal_nan=first.dtypes[0].startswith("f")
+            ):
                 raise StoreError(f"{copy} read back differs from what was written; is the disk full?")

@@ -50,9 +50,13 @@ class Result:
 
 
 def plan_chains(
-    targets: Iterable[str], areas: Iterable[str], *, tiles: Iterable[str] = (), years: Period | None = None,
+    targets: Iterable[str],
+    areas: Iterable[str],
+    *,
+    tiles: Iterable[str] = (),
+    years: Period | None = None,
     settings: Mapping[str, object] | None = None,
-) -> dict[tuple[str, str], list[list[Unit]]]:  # fmt: skip
+) -> dict[tuple[str, str], list[list[Unit]]]:
     """Units by place and then by notebook, in the order in which they must run.
 
     Places share nothing, so their chains run beside each other; within one the notebooks follow their inputs. A unit that
@@ -81,9 +85,12 @@ def plan_chains(
 
 
 def run(
-    chains: Mapping[tuple[str, str], list[list[Unit]]], *, cluster: Cluster, started: Callable[[Unit], None] = lambda unit: None,
+    chains: Mapping[tuple[str, str], list[list[Unit]]],
+    *,
+    cluster: Cluster,
+    started: Callable[[Unit], None] = lambda unit: None,
     ended: Callable[[Result], None] = lambda result: None,
-) -> list[Result]:  # fmt: skip
+) -> list[Result]:
     """Run the chains of :func:`plan_chains`; one failing unit stops no other. Results in the order of the chains."""
     store.sweep()
     # The kernels use this process's database server instead of starting their own.
@@ -149,14 +156,23 @@ def run_unit(unit: Unit, snapshot: Snapshot) -> Result:
     provenance.write_record(
         folder / "provenance.json",
         {
-            "notebook": unit.notebook, "area": unit.area.name, "place": unit.place.name, "tile": unit.tile.name,
-            "period": str(unit.period), "parameters": unit.run_parameters(), "settings": dict(unit.settings),
+            "notebook": unit.notebook,
+            "area": unit.area.name,
+            "place": unit.place.name,
+            "tile": unit.tile.name,
+            "period": str(unit.period),
+            "parameters": unit.run_parameters(),
+            "settings": dict(unit.settings),
             "seeds": {name: value for name, value in unit.parameters.items() if "seed" in name},
             "inputs": {name: list(found.ids) for name, found in made.found.items()},
             "products": {name: str(dataset_id) for name, dataset_id in made.ids.items()},
-            "status": status, "reason": reason, "started_at": started_at, "seconds": round(seconds, 2), "peak_memory_mb": peak,
+            "status": status,
+            "reason": reason,
+            "started_at": started_at,
+            "seconds": round(seconds, 2),
+            "peak_memory_mb": peak,
         },
-    )  # fmt: skip
+    )
     log.log(logging.INFO if status == MADE else logging.ERROR, "%s: %s in %.1f s %s", unit, status, seconds, reason)
     return Result(unit, status, seconds, reason, made.ids, peak)
 

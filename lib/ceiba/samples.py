@@ -119,7 +119,9 @@ def _find_file(name: str, file_name: str, origins: Mapping, samples_folder: str,
     if "address" in origins:
         address = origins["address"]
         try:
-            path = pooch.retrieve(address["url"], known_hash=address["sha256"], fname=file_name, path=local / "samples" / name)
+            path = pooch.retrieve(
+                address["url"], known_hash=address["sha256"], fname=file_name, path=local / "samples" / name
+            )
         except (OSError, ValueError) as error:
             raise InputError(f"{_not_found(name, samples_folder)}; {address['url']} failed: {error}") from error
         return Path(path), address["sha256"], "address"
@@ -134,7 +136,9 @@ def _not_found(name: str, samples_folder: str) -> str:
 def _checked(name: str, path: Path, sha256: str) -> Path:
     found = hash_file(path)
     if found != sha256:
-        raise InputError(f"sample {name!r}: {path.name} has SHA-256 {found}, the registry says {sha256}; the file was changed")
+        raise InputError(
+            f"sample {name!r}: {path.name} has SHA-256 {found}, the registry says {sha256}; the file was changed"
+        )
     return path
 
 

@@ -162,7 +162,9 @@ class ProductSource(Source):
         )
         # Simulated scenes lie at real coordinates; they must never enter a real map, nor real ones a simulated.
         found = [
-            dataset for dataset in found if bool(dataset.metadata_doc["properties"].get("ceiba:simulated")) == selection.area.simulated
+            dataset
+            for dataset in found
+            if bool(dataset.metadata_doc["properties"].get("ceiba:simulated")) == selection.area.simulated
         ]
         return sorted(found, key=lambda dataset: (dataset.center_time, str(dataset.id)))
 
@@ -183,24 +185,34 @@ class ProductSource(Source):
             tables += [pd.read_parquet(path) for name, path in paths.items() if name.endswith(".parquet")]
         return pd.concat(tables, ignore_index=True) if tables else files
 
-    def _load_raster(self, selection: Selection, found: Found, measurements: Sequence[str], resolution_m: float) -> xr.Dataset:
+    def _load_raster(
+        self, selection: Selection, found: Found, measurements: Sequence[str], resolution_m: float
+    ) -> xr.Dataset:
         known = [band.name for band in self.definition.measurements]
         unknown = sorted(set(measurements) - set(known))
         if unknown:
-            raise InputError(f"{self.definition.name} has no measurement {', '.join(unknown)}; it has {', '.join(known)}")
+            raise InputError(
+                f"{self.definition.name} has no measurement {', '.join(unknown)}; it has {', '.join(known)}"
+            )
         geobox = selection.tile.geobox(resolution_m or self.own_resolution(found))
         coarser = abs(geobox.affine.a) > 1.01 * self.own_resolution(found)
         resampling = {
-            band.name: "average" if coarser and band.dtype.startswith("float") else "nearest" for band in self.definition.measurements
+            band.name: "average" if coarser and band.dtype.startswith("float") else "nearest"
+            for band in self.definition.measurements
         }
         if coarser:
             resampling |= {band.name: "mode" for band in self.definition.measurements if band.units == "class"}
         try:
             loaded = index.connect().load(
-                datasets=list(found.datasets), measurements=list(measurements or known), like=geobox, resampling=resampling
+                datasets=list(found.datasets),
+                measurements=list(measurements or known),
+                like=geobox,
+                resampling=resampling,
             )
         except (rasterio.errors.RasterioError, OSError, ValueError) as error:
-            raise InputError(f"{self.definition.name}, tile {selection.tile.region_code}, {selection.period}: {error}") from error
+            raise InputError(
+                f"{self.definition.name}, tile {selection.tile.region_code}, {selection.period}: {error}"
+            ) from error
         if self.definition.per == "scene":
             return loaded
         if loaded.sizes["time"] == 1:
@@ -219,8 +231,14 @@ def asset_paths(dataset) -> dict[str, Path]:
     uri = dataset.uri
     paths = {}
     for accessory in dataset.metadata_doc.get("accessories", {}).values():
-        address = urljoin(uri, accessory["path"]) if uri.startswith("file:") else f"{uri.rsplit('/', 1)[0]}/{accessory['path']}"
-        paths[accessory["path"]] = Path(address.removeprefix("file://")) if address.startswith("file:") else fetch(address)
+        address = (
+            urljoin(uri, accessory["path"])
+            if uri.startswith("file:")
+            else f"{uri.rsplit('/', 1)[0]}/{accessory['path']}"
+        )
+        paths[accessory["path"]] = (
+            Path(address.removeprefix("file://")) if address.startswith("file:") else fetch(address)
+        )
     return paths
 
 
@@ -260,10 +278,13 @@ class ProductStackSource(Source):
         if not all(part.ids for part in found):
             return Found()
         return Found(
-            ids=tuple(value for part in found for value in part.ids), datasets=tuple(value for part in found for value in part.datasets)
+            ids=tuple(value for part in found for value in part.ids),
+            datasets=tuple(value for part in found for value in part.datasets),
         )
 
-    def load(self, selection: Selection, found: Found, *, measurements: Sequence[str] = (), resolution_m: float = 0) -> xr.Dataset:
+    def load(
+        self, selection: Selection, found: Found, *, measurements: Sequence[str] = (), resolution_m: float = 0
+    ) -> xr.Dataset:
         """One ``xr.Dataset`` with dims ``(y, x)`` for a year or ``(time, y, x)`` for a span."""
         variables = {}
         for product, (source, bands) in self.parts.items():

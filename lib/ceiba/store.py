@@ -39,7 +39,11 @@ class Stored:
 
 
 def save_dataset(
-    dataset_id: UUID, relative: str, write: Callable[[Path], Mapping], *, find_replaced: Callable[[], Iterable[UUID]] = tuple
+    dataset_id: UUID,
+    relative: str,
+    write: Callable[[Path], Mapping],
+    *,
+    find_replaced: Callable[[], Iterable[UUID]] = tuple,
 ) -> Stored:
     """Write a dataset, move it into place and index it; a dataset that is in place already is only indexed.
 
@@ -116,7 +120,9 @@ def _fill_folder(partial: Path, write: Callable[[Path], Mapping]) -> Mapping:
             _sync(path)
     except OSError as error:
         shutil.rmtree(partial, ignore_errors=True)
-        raise StoreError(f"{partial.parent} cannot be written: {error}; free space or set CEIBA_STORE to another place") from error
+        raise StoreError(
+            f"{partial.parent} cannot be written: {error}; free space or set CEIBA_STORE to another place"
+        ) from error
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
@@ -154,10 +160,16 @@ def adopt(dataset_id: UUID, relative: str, *, find_replaced: Callable[[], Iterab
 def sweep() -> int:
     """Remove what killed runs left half-written, unless its writer still lives; returns the number of folders removed."""
     config = Config.from_environment()
-    folders = [config.local / "work"] if config.is_remote else [Path(config.store) / "products", Path(config.store) / "scenes"]
+    folders = (
+        [config.local / "work"]
+        if config.is_remote
+        else [Path(config.store) / "products", Path(config.store) / "scenes"]
+    )
     removed = 0
     for partial in (path for folder in folders if folder.exists() for path in folder.rglob(f"*{PARTIAL}")):
-        with exclusive_if_free(config.local / "locks" / "datasets" / f"{partial.name.removesuffix(PARTIAL)}.lock") as free:
+        with exclusive_if_free(
+            config.local / "locks" / "datasets" / f"{partial.name.removesuffix(PARTIAL)}.lock"
+        ) as free:
             if free:
                 log.warning("removing half-written %s of an interrupted run", partial)
                 shutil.rmtree(partial, ignore_errors=True)

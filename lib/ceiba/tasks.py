@@ -46,7 +46,9 @@ def begin(notebook: str, **parameters: object) -> "Task":
     declared = read_parameters(notebook)
     missing = sorted(set(declared) - set(parameters))
     if missing:
-        raise ParameterError(f"{notebook}: begin() was not given {', '.join(missing)}; give every parameter of the cell by name")
+        raise ParameterError(
+            f"{notebook}: begin() was not given {', '.join(missing)}; give every parameter of the cell by name"
+        )
     return Task(make_unit(notebook, parameters))
 
 
@@ -106,7 +108,11 @@ class Task:
     @property
     def source_line(self) -> str:
         """First line of every report: whether the data are real or simulated, and where they come from."""
-        titles = list(dict.fromkeys((found.title["es"], found.title["en"]) for found in self.snapshot.found.values() if found.title))
+        titles = list(
+            dict.fromkeys(
+                (found.title["es"], found.title["en"]) for found in self.snapshot.found.values() if found.title
+            )
+        )
         place = self.unit.place.title
         lines = []
         for position, language in enumerate(("es", "en")):
@@ -169,12 +175,16 @@ class Task:
         if not found.ids:
             raise InputError(f"{self.unit}: input {name} has no data here; ask task.has({name!r}) first")
         selection = select(self.unit, self._rules[name])
-        return find_source(self.area, name).load(selection, found, measurements=tuple(measurements), resolution_m=resolution_m)
+        return find_source(self.area, name).load(
+            selection, found, measurements=tuple(measurements), resolution_m=resolution_m
+        )
 
     def _found(self, name: str) -> Found:
         if name not in self.snapshot.found:
             known = ", ".join(self.snapshot.found) or "none"
-            raise InputError(f"{self.unit.notebook} declares no input {name!r}; it declares {known} (catalogs/products/{self.unit.stage}.yml)")
+            raise InputError(
+                f"{self.unit.notebook} declares no input {name!r}; it declares {known} (catalogs/products/{self.unit.stage}.yml)"
+            )
         return self.snapshot.found[name]
 
     def write(self, products: Mapping[str, Data], *, notes: Mapping[str, object] | None = None) -> dict[str, UUID]:
@@ -208,26 +218,43 @@ class Task:
         for name, (rasters, assets) in prepared.items():
             definition, dataset_id = wanted[name], self.snapshot.ids[name]
 
-            def write_files(folder: Path, definition=definition, rasters=rasters, assets=assets, dataset_id=dataset_id) -> dict:
+            def write_files(
+                folder: Path, definition=definition, rasters=rasters, assets=assets, dataset_id=dataset_id
+            ) -> dict:
                 return self._write_files(folder, definition, rasters, assets, dataset_id, facts)
 
             store.save_dataset(
                 dataset_id,
                 self.unit.folder(definition),
                 write_files,
-                find_replaced=lambda definition=definition, dataset_id=dataset_id: find_replaced(self.unit, definition, dataset_id),
+                find_replaced=lambda definition=definition, dataset_id=dataset_id: find_replaced(
+                    self.unit, definition, dataset_id
+                ),
             )
             log.info("wrote %s %s %s", name, self.tile.region_code, self.period)
             ids[name] = dataset_id
         return ids
 
     def _write_files(
-        self, folder: Path, definition: ProductDefinition, rasters: xr.Dataset | None, assets: Assets, dataset_id: UUID, facts: Mapping
+        self,
+        folder: Path,
+        definition: ProductDefinition,
+        rasters: xr.Dataset | None,
+        assets: Assets,
+        dataset_id: UUID,
+        facts: Mapping,
     ) -> dict:
         geobox = rasters.odc.geobox if rasters is not None else self.geobox(_table_resolution(self.tile))
         for band in definition.measurements:
             categorical = bool(band.legend) or band.units == "class"
-            write_cog(folder / f"{band.name}.tif", rasters[band.name], geobox, dtype=band.dtype, nodata=band.nodata, categorical=categorical)
+            write_cog(
+                folder / f"{band.name}.tif",
+                rasters[band.name],
+                geobox,
+                dtype=band.dtype,
+                nodata=band.nodata,
+                categorical=categorical,
+            )
             store.boundary(f"{definition.name}: {band.name} written")
         for name, content in assets.items():
             (folder / name).write_bytes(content if isinstance(content, bytes) else Path(content).read_bytes())
@@ -268,10 +295,14 @@ def prepare(definition: ProductDefinition, data: Data) -> tuple[xr.Dataset | Non
     if definition.is_raster:
         names = [band.name for band in definition.measurements]
         if not isinstance(data, xr.Dataset):
-            raise ProductError(f"product {definition.name} is a raster of {', '.join(names)}; it was given a {type(data).__name__}")
+            raise ProductError(
+                f"product {definition.name} is a raster of {', '.join(names)}; it was given a {type(data).__name__}"
+            )
         given = [str(name) for name in data.data_vars if name != "spatial_ref"]
         if set(given) != set(names):
-            raise ProductError(f"product {definition.name} has measurements {', '.join(names)}; it was given {', '.join(given)}")
+            raise ProductError(
+                f"product {definition.name} has measurements {', '.join(names)}; it was given {', '.join(given)}"
+            )
         if data.odc.geobox is None:
             raise ProductError(f"product {definition.name}: the data carry no CRS; assign one with .odc.assign_crs()")
         return data, assets
@@ -282,9 +313,12 @@ def prepare(definition: ProductDefinition, data: Data) -> tuple[xr.Dataset | Non
         return None, {tables[0]: data.to_parquet(index=False)} | dict(assets)
     wanted = set(definition.assets.values())
     if not isinstance(data, Mapping) or not wanted <= set(data):
-        raise ProductError(f"product {definition.name} consists of the files {', '.join(sorted(wanted))}; it was given {data!r:.200}")
+        raise ProductError(
+            f"product {definition.name} consists of the files {', '.join(sorted(wanted))}; it was given {data!r:.200}"
+        )
     return None, {
-        name: content.to_parquet(index=False) if isinstance(content, pd.DataFrame) else content for name, content in data.items()
+        name: content.to_parquet(index=False) if isinstance(content, pd.DataFrame) else content
+        for name, content in data.items()
     }
 
 

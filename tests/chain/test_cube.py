@@ -34,8 +34,10 @@ def test_killed_servers_and_stale_files_recover_by_themselves(own_store):
     assert products > 5
     holder = subprocess.Popen(
         [sys.executable, "-c", CONNECT + "; import time; time.sleep(600)"],
-        env=os.environ | {"CEIBA_STORE": str(own_store)}, stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
+        env=os.environ | {"CEIBA_STORE": str(own_store)},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
     assert int(holder.stdout.readline()) == products
     # a second process shares the server
     assert connect_elsewhere(own_store) == products
@@ -59,6 +61,12 @@ def test_the_server_stops_with_its_last_user_even_after_a_client_was_killed(own_
     connect_elsewhere(own_store)
     time.sleep(0.5)
     assert not (own_store / "database" / "postmaster.pid").exists()
+
+
+def test_a_set_up_that_was_killed_half_way_is_begun_anew(own_store):
+    (own_store / "database" / "global").mkdir(parents=True)
+    (own_store / "database" / "PG_VERSION").write_text("18\n")
+    assert connect_elsewhere(own_store) > 5
 
 
 def test_another_server_is_taken_by_its_address():

@@ -10,7 +10,9 @@ from ceiba.errors import AreaError
 from ceiba.grids import Period, Tile, expand_runs, find_area, grid_tile, load_areas
 
 
-@pytest.mark.parametrize(("text", "first", "last"), [("2018", 2018, 2018), ("2016:2020", 2016, 2020), ("2016--2020", 2016, 2020)])
+@pytest.mark.parametrize(
+    ("text", "first", "last"), [("2018", 2018, 2018), ("2016:2020", 2016, 2020), ("2016--2020", 2016, 2020)]
+)
 def test_period_is_read_as_written(text, first, last):
     assert Period.parse(text) == Period(first, last)
 
@@ -35,9 +37,7 @@ def test_tiles_of_a_grid_run_east_and_south_of_the_origin():
     assert tile.bounds == (1_100_000, 2_200_000, 1_200_000, 2_300_000)
 
 
-@given(
-    size=st.floats(10, 1e5), resolution=st.floats(5, 300), left=st.floats(-1e6, 1e6), top=st.floats(-1e6, 1e6)
-)
+@given(size=st.floats(10, 1e5), resolution=st.floats(5, 300), left=st.floats(-1e6, 1e6), top=st.floats(-1e6, 1e6))
 def test_a_geobox_covers_its_tile_by_less_than_a_pixel_more(size, resolution, left, top):
     box = Tile("a", "a", "t", "EPSG:6372", (left, top - size, left + size, top)).geobox(resolution)
     for pixels in box.shape:

@@ -7,7 +7,13 @@ from hypothesis import strategies as st
 from ceiba.errors import ParameterError
 from ceiba.notebooks import Parameter, check_parameters, check_value, list_notebooks, parse_parameters, read_parameters
 
-CELL = 'area: str = "sample"  # area\nyear: int = 0  # year\nshare: float = 0.5  # share [1]\nnames: list = ["a"]  # names\nfast: bool = True  # quick\n'
+CELL = """\
+area: str = "sample"  # area
+year: int = 0  # year
+share: float = 0.5  # share [1]
+names: list = ["a"]  # names
+fast: bool = True  # quick
+"""
 
 
 def test_parameters_are_read_with_type_default_and_help():
@@ -32,9 +38,20 @@ def test_any_cell_is_parameters_or_a_parameter_error(source):
 
 @pytest.mark.parametrize(
     ("kind", "given", "value"),
-    [("str", "07", "07"), ("int", "07", None), ("int", "7", 7), ("float", "1", 1.0), ("bool", "true", True), ("list", "['a', 'b']", ["a", "b"]),
-     ("int", "1.5", None), ("int", "true", None), ("bool", "1", None), ("list", "a,b", None), ("float", "fast", None)],
-)  # fmt: skip
+    [
+        ("str", "07", "07"),
+        ("int", "07", None),
+        ("int", "7", 7),
+        ("float", "1", 1.0),
+        ("bool", "true", True),
+        ("list", "['a', 'b']", ["a", "b"]),
+        ("int", "1.5", None),
+        ("int", "true", None),
+        ("bool", "1", None),
+        ("list", "a,b", None),
+        ("float", "fast", None),
+    ],
+)
 def test_text_is_read_by_the_declared_type(kind, given, value):
     parameter = Parameter("p", kind, None, "what it means")
     if value is None:

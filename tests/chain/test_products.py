@@ -9,16 +9,36 @@ from ceiba.grids import Period, Tile
 from ceiba.products import find_definition, load_definitions, product_id, read_definition
 
 ENTRY = {
-    "title": {"es": "a", "en": "a"}, "version": "1.0.0", "notebook": "02_mosaics/x", "per": "tile year", "inputs": {"s2_l2a_scenes": {}},
+    "title": {"es": "a", "en": "a"},
+    "version": "1.0.0",
+    "notebook": "02_mosaics/x",
+    "per": "tile year",
+    "inputs": {"s2_l2a_scenes": {}},
     "measurements": {"ndvi": {"dtype": "float32", "units": "1", "nodata": float("nan")}},
-}  # fmt: skip
+}
+YEAR = Period(2019, 2019)
 TILE = Tile("simulated", "simulated", "x000y000", "EPSG:6372", (0, 0, 100, 100))
 
 
-def make_id(entry=ENTRY, tile=TILE, period=Period(2019, 2019), parameters=None, inputs=("a", "b"), files=None, settings=None, name="ndvi"):
+def make_id(
+    entry=ENTRY,
+    tile=TILE,
+    period=YEAR,
+    parameters=None,
+    inputs=("a", "b"),
+    files=None,
+    settings=None,
+    name="ndvi",
+):
     definition = read_definition(name, "mosaics", entry)
     return product_id(
-        definition, tile, period, parameters=parameters or {"p": 1}, inputs={"s": list(inputs)}, files=files or {}, settings=settings or {}
+        definition,
+        tile,
+        period,
+        parameters=parameters or {"p": 1},
+        inputs={"s": list(inputs)},
+        files=files or {},
+        settings=settings or {},
     )
 
 
@@ -30,21 +50,34 @@ def test_the_same_work_has_the_same_id_everywhere():
 
 @pytest.mark.parametrize(
     "change",
-    [{"entry": ENTRY | {"version": "1.0.1"}}, {"tile": Tile("simulated", "simulated", "x001y000", "EPSG:6372", (0, 0, 100, 100))},
-     {"tile": Tile("simulated", "simulated", "x000y000", "EPSG:6372", (0, 0, 200, 100))},
-     {"period": Period(2018, 2019)}, {"parameters": {"p": 2}}, {"inputs": ("a",)}, {"files": {"legends/x.csv": "ff"}},
-     {"settings": {"legend": "x"}}, {"name": "ndwi"}],
-)  # fmt: skip
+    [
+        {"entry": ENTRY | {"version": "1.0.1"}},
+        {"tile": Tile("simulated", "simulated", "x001y000", "EPSG:6372", (0, 0, 100, 100))},
+        {"tile": Tile("simulated", "simulated", "x000y000", "EPSG:6372", (0, 0, 200, 100))},
+        {"period": Period(2018, 2019)},
+        {"parameters": {"p": 2}},
+        {"inputs": ("a",)},
+        {"files": {"legends/x.csv": "ff"}},
+        {"settings": {"legend": "x"}},
+        {"name": "ndwi"},
+    ],
+)
 def test_whatever_changes_a_product_changes_its_id(change):
     assert make_id(**change) != make_id()
 
 
 @pytest.mark.parametrize(
     ("key", "value", "message"),
-    [("per", "day", "tile year"), ("colour", 1, "colour"), ("title", {"es": "a"}, "title"), ("measurements", {}, "measurements"),
-     ("assets", {"a": "a.parquet"}, "either"), ("inputs", {"x": {"scope": "moon"}}, "scope"),
-     ("measurements", {"ndvi": {"dtype": "float33", "units": "1", "nodata": 0}}, "ndvi")],
-)  # fmt: skip
+    [
+        ("per", "day", "tile year"),
+        ("colour", 1, "colour"),
+        ("title", {"es": "a"}, "title"),
+        ("measurements", {}, "measurements"),
+        ("assets", {"a": "a.parquet"}, "either"),
+        ("inputs", {"x": {"scope": "moon"}}, "scope"),
+        ("measurements", {"ndvi": {"dtype": "float33", "units": "1", "nodata": 0}}, "ndvi"),
+    ],
+)
 def test_a_malformed_definition_says_what_is_wrong(key, value, message):
     entry = copy.deepcopy(ENTRY) | {key: value}
     with pytest.raises(ProductError, match=message):

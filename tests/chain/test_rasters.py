@@ -26,7 +26,9 @@ def test_values_grid_and_nodata_are_read_back_by_gdal(tmp_path):
 
 def test_nan_becomes_nodata_in_integer_files(tmp_path):
     values = xr.DataArray(np.array([[1.0, np.nan]]), dims=("y", "x"))
-    write_cog(tmp_path / "a.tif", values, GeoBox((1, 2), Affine(1, 0, 0, 0, -1, 1), "EPSG:6372"), dtype="uint8", nodata=255)
+    write_cog(
+        tmp_path / "a.tif", values, GeoBox((1, 2), Affine(1, 0, 0, 0, -1, 1), "EPSG:6372"), dtype="uint8", nodata=255
+    )
     with rasterio.open(tmp_path / "a.tif") as file:
         assert file.read(1).tolist() == [[1, 255]]
 
@@ -35,7 +37,13 @@ def test_nan_becomes_nodata_in_integer_files(tmp_path):
 def test_values_that_do_not_fit_are_refused_not_wrapped(tmp_path, value, message):
     values = xr.DataArray(np.full((1, 2), value), dims=("y", "x"))
     with pytest.raises(ProductError, match=message):
-        write_cog(tmp_path / "a.tif", values, GeoBox((1, 2), Affine(1, 0, 0, 0, -1, 1), "EPSG:6372"), dtype="uint8", nodata=255)
+        write_cog(
+            tmp_path / "a.tif",
+            values,
+            GeoBox((1, 2), Affine(1, 0, 0, 0, -1, 1), "EPSG:6372"),
+            dtype="uint8",
+            nodata=255,
+        )
     assert not list(tmp_path.iterdir())
 
 

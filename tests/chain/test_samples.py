@@ -57,7 +57,12 @@ def test_a_file_that_was_changed_is_refused(registry, tmp_path, monkeypatch):
 
 def test_nowhere_says_where_it_was_looked_for(registry, monkeypatch):
     monkeypatch.delenv("CEIBA_SAMPLES", raising=False)
-    registry({"s": entry(folder={"path": "a.txt", "sha256": "0" * 64}), "t": {"title": {}, "licence": "", "folder": {"path": "t"}}})
+    registry(
+        {
+            "s": entry(folder={"path": "a.txt", "sha256": "0" * 64}),
+            "t": {"title": {}, "licence": "", "folder": {"path": "t"}},
+        }
+    )
     for name in ("s", "t"):
         assert not samples.is_reachable(name)
         with pytest.raises(InputError, match="CEIBA_SAMPLES is not set"):
@@ -75,7 +80,9 @@ class Files(http.server.SimpleHTTPRequestHandler):
 def web(tmp_path):
     """Address of a web server on loopback that serves ``tmp_path/web``."""
     (tmp_path / "web").mkdir()
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Files, directory=str(tmp_path / "web")))
+    server = http.server.ThreadingHTTPServer(
+        ("127.0.0.1", 0), functools.partial(Files, directory=str(tmp_path / "web"))
+    )
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}"
     server.shutdown()
@@ -85,7 +92,12 @@ def test_a_public_address_is_fetched_once_and_checked(registry, web, tmp_path, m
     monkeypatch.delenv("CEIBA_SAMPLES", raising=False)
     (tmp_path / "web" / "a.txt").write_text("from afar")
     sha256 = hashlib.sha256(b"from afar").hexdigest()
-    registry({"s": entry(address={"url": f"{web}/a.txt", "sha256": sha256}), "bad": entry(address={"url": f"{web}/a.txt", "sha256": "0" * 64})})
+    registry(
+        {
+            "s": entry(address={"url": f"{web}/a.txt", "sha256": sha256}),
+            "bad": entry(address={"url": f"{web}/a.txt", "sha256": "0" * 64}),
+        }
+    )
     assert samples.find_sample("s").path("a.txt").read_text() == "from afar"
     (tmp_path / "web" / "a.txt").unlink()
     samples._find_sample.cache_clear()

@@ -66,7 +66,15 @@ class CubeArchiveSource(ArchiveSource):
 
     name = "scene_cubes"
 
-    def __init__(self, *, cubes: Mapping[int, str], sensor: str, sample: str = "", urlpath: str = "", metadata: Mapping | None = None):
+    def __init__(
+        self,
+        *,
+        cubes: Mapping[int, str],
+        sensor: str,
+        sample: str = "",
+        urlpath: str = "",
+        metadata: Mapping | None = None,
+    ):
         super().__init__(sample=sample, urlpath=urlpath, metadata=metadata)
         self.cubes, self.sensor = cubes, find_sensor(sensor)
         self._open: dict[int, xr.Dataset] = {}
@@ -97,7 +105,9 @@ class CubeArchiveSource(ArchiveSource):
             names = self.sensor.bands[size]
             missing = [own for own in names.values() if own not in cube]
             if missing:
-                raise SceneError(f"{path} lacks band {', '.join(missing)}; it has {', '.join(map(str, cube.data_vars))}")
+                raise SceneError(
+                    f"{path} lacks band {', '.join(missing)}; it has {', '.join(map(str, cube.data_vars))}"
+                )
             date = cube.sel(time=np.datetime64(scene.time.rstrip("Z")))
             crs = CRS(cube.spatial_ref.attrs.get("crs_wkt") or cube.spatial_ref.attrs["spatial_ref"])
             grids[size] = SceneGrid(_cube_geobox(cube, crs), {name: date[own].values for name, own in names.items()})
@@ -123,14 +133,23 @@ class FolderArchiveSource(ArchiveSource):
             try:
                 described = json.loads(path.read_text("utf-8"))
                 yield ArchivedScene(
-                    described["name"], described["time"], find_sensor(described["sensor"]), described["platform"], path.parent, self
+                    described["name"],
+                    described["time"],
+                    find_sensor(described["sensor"]),
+                    described["platform"],
+                    path.parent,
+                    self,
                 )
             except (OSError, ValueError, KeyError, TypeError, SceneError) as error:
-                yield SceneError(f"{path} does not describe a scene ({error!r}); it needs name, time, sensor and platform")
+                yield SceneError(
+                    f"{path} does not describe a scene ({error!r}); it needs name, time, sensor and platform"
+                )
 
     def read_scene(self, scene: ArchivedScene) -> dict[int, SceneGrid]:
         """The bands of one folder."""
-        return {size: _read_geotiff(scene.path / f"{size}m.tif", tuple(names)) for size, names in scene.sensor.bands.items()}
+        return {
+            size: _read_geotiff(scene.path / f"{size}m.tif", tuple(names)) for size, names in scene.sensor.bands.items()
+        }
 
 
 def _read_geotiff(path: Path, names: tuple[str, ...]) -> SceneGrid:
@@ -141,8 +160,14 @@ def _read_geotiff(path: Path, names: tuple[str, ...]) -> SceneGrid:
             found = {description: position + 1 for position, description in enumerate(file.descriptions)}
             missing = [name for name in names if name not in found]
             if missing:
-                what = "its quality band" if any(name.startswith("quality") for name in missing) else f"band {', '.join(missing)}"
-                raise SceneError(f"{path} lacks {what} ({', '.join(missing)}); it has {', '.join(map(str, file.descriptions))}")
+                what = (
+                    "its quality band"
+                    if any(name.startswith("quality") for name in missing)
+                    else f"band {', '.join(missing)}"
+                )
+                raise SceneError(
+                    f"{path} lacks {what} ({', '.join(missing)}); it has {', '.join(map(str, file.descriptions))}"
+                )
             if file.crs is None:
                 raise SceneError(f"{path} has no CRS")
             geobox = GeoBox((file.height, file.width), file.transform, str(file.crs.to_string()))

@@ -51,7 +51,14 @@ def count_clear(
         clear = clear_mask(quality, sensor.quality_classes, clear=clear_classes)
         share = float(clear.mean())
         accepted = share > min_clear_share
-        rows.append({"dataset_id": str(dataset.id), "time": dataset.center_time.isoformat(), "clear_share": share, "accepted": accepted})
+        rows.append(
+            {
+                "dataset_id": str(dataset.id),
+                "time": dataset.center_time.isoformat(),
+                "clear_share": share,
+                "accepted": accepted,
+            }
+        )
         if clear_count is None:
             clear_count, observed_count = clear.astype("uint16") * 0, clear.astype("uint16") * 0
         observed_count = observed_count + observed.astype("uint16")
@@ -59,7 +66,9 @@ def count_clear(
             clear_count = clear_count + clear.astype("uint16")
     scenes = pd.DataFrame(rows)
     if not scenes["accepted"].any():
-        raise InputError(f"{task.unit}: none of {len(scenes)} scenes is clear over more than {min_clear_share:.0%} of the tile")
+        raise InputError(
+            f"{task.unit}: none of {len(scenes)} scenes is clear over more than {min_clear_share:.0%} of the tile"
+        )
     counts = xr.Dataset({"clear_count": clear_count, "observation_count": observed_count})
     for variable in counts.data_vars.values():
         variable.attrs = {"units": "1", "nodata": 0}
@@ -115,7 +124,9 @@ def accepted_scenes(task: Task) -> tuple[set[str], tuple[str, ...]]:
         accepted |= set(scenes.loc[scenes["accepted"], "dataset_id"])
         classes.add(tuple(dataset.metadata_doc["properties"]["ceiba:parameters"]["clear_classes"]))
     if len(classes) != 1:
-        raise InputError(f"{task.unit}: the years were masked by different classes: {sorted(classes)}; run 01_ard again for all of them")
+        raise InputError(
+            f"{task.unit}: the years were masked by different classes: {sorted(classes)}; run 01_ard again for all of them"
+        )
     return accepted, classes.pop()
 
 

@@ -59,7 +59,9 @@ def index_archive(task: Task, name: str = "scene_archive") -> tuple[pd.DataFrame
             rows.append(_refused(scene, str(error)))
     inventory = pd.DataFrame(rows)
     if not (inventory["status"] == "indexed").any():
-        raise InputError(f"no scene of {name} in area {task.area.name} can be used: {failures[0]} ({len(failures)} refused)")
+        raise InputError(
+            f"no scene of {name} in area {task.area.name} can be used: {failures[0]} ({len(failures)} refused)"
+        )
     return inventory, failures
 
 
@@ -112,7 +114,9 @@ def check_scene(task: Task, scene: ArchivedScene, grids: dict[int, SceneGrid]) -
             )
         known = set(scene.sensor.quality_classes.values())
         if scene.sensor.quality_kind == "classes" and not set(np.unique(_quality(grid))) <= known:
-            raise SceneError(f"{scene.path} ({size} m): the quality band holds values that are no class of {scene.sensor.name}")
+            raise SceneError(
+                f"{scene.path} ({size} m): the quality band holds values that are no class of {scene.sensor.name}"
+            )
 
 
 def _quality(grid: SceneGrid) -> np.ndarray:
@@ -127,11 +131,18 @@ def scene_id(definition: ProductDefinition, scene: ArchivedScene, grids: dict[in
         for name, band in sorted(grids[size].bands.items()):
             digest.update(name.encode())
             digest.update(np.ascontiguousarray(band).tobytes())
-    return uuid.uuid5(NAMESPACE, f"{definition.name} {definition.version} {scene.name} {scene.time} {digest.hexdigest()}")
+    return uuid.uuid5(
+        NAMESPACE, f"{definition.name} {definition.version} {scene.name} {scene.time} {digest.hexdigest()}"
+    )
 
 
 def _write_scene(
-    folder: Path, task: Task, definition: ProductDefinition, scene: ArchivedScene, grids: dict[int, SceneGrid], dataset_id: uuid.UUID
+    folder: Path,
+    task: Task,
+    definition: ProductDefinition,
+    scene: ArchivedScene,
+    grids: dict[int, SceneGrid],
+    dataset_id: uuid.UUID,
 ) -> dict:
     finest = min(grids)
     measurements, places = {}, {}
@@ -172,5 +183,7 @@ def _write_bands(path: Path, grid: SceneGrid, definition: ProductDefinition) -> 
                 file.set_band_description(position + 1, name)
         rasterio.shutil.copy(memory.name, path, driver="COG", compress="deflate", predictor="yes", blocksize=512)
     with rasterio.open(path) as written:
-        if not all(np.array_equal(written.read(position + 1), band) for position, band in enumerate(grid.bands.values())):
+        if not all(
+            np.array_equal(written.read(position + 1), band) for position, band in enumerate(grid.bands.values())
+        ):
             raise OSError(f"{path} read back differs from what was written; is the disk full?")

@@ -84,7 +84,9 @@ def sensor_of_product(product: str) -> Sensor:
     for sensor in load_sensors().values():
         if sensor.product == product:
             return sensor
-    raise SceneError(f"no sensor has scene product {product!r}; {', '.join(s.product for s in load_sensors().values())} do")
+    raise SceneError(
+        f"no sensor has scene product {product!r}; {', '.join(s.product for s in load_sensors().values())} do"
+    )
 
 
 def clear_mask(quality: xr.DataArray, classes: Mapping[str, int], *, clear: Iterable[str]) -> xr.DataArray:
