@@ -4,15 +4,8 @@ import numpy as np
 import pytest
 
 from ceiba.errors import NetworkError
-from ceiba.integrity.accuracy import block_folds, calibration_curve, score
+from ceiba.integrity.accuracy import calibration_curve, score
 from ceiba.integrity.inference import MISSING
-
-
-def test_folds_are_whole_blocks_of_equal_number():
-    folds = block_folds((45, 80), block_pixels=20, folds=3, seed=1)
-    assert folds.shape == (45, 80)
-    assert all(np.unique(folds[y : y + 20, x : x + 20]).size == 1 for y in (0, 20, 40) for x in range(0, 80, 20))
-    assert np.bincount([folds[y, x] for y in (0, 20, 40) for x in range(0, 80, 20)]).tolist() == [4, 4, 4]
 
 
 def test_scores_against_scikit_learn():

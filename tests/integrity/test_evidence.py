@@ -131,10 +131,7 @@ def test_no_evidence_and_unknown_measurement_are_named():
 
 def test_learned_bins_name_their_states():
     tested = network(sign("green", Source("ndvi", "ndvi", quantile_bins=8)))
-    opened = {"ndvi": xr.Dataset({"ndvi": raster(np.arange(32.0).reshape(4, 8), np.nan)})}
-    where = np.ones((4, 8), bool)
-    where[2:] = False
-    learned = learn_bins(tested, opened, where, most_bins=2).nodes["green"]
+    learned = learn_bins(tested, {"green": np.arange(16.0)}, most_bins=2).nodes["green"]
     assert learned.source.bins == (7.5,) and learned.states == ("under 7.5", "7.5 and over")
     assert learned.table is None
 

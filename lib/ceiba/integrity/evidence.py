@@ -72,8 +72,8 @@ def quantile_edges(values: np.ndarray, count: int) -> tuple[float, ...]:
     return tuple(float(edge) for edge in edges)
 
 
-def learn_bins(network: Network, opened: Mapping[str, xr.Dataset], where: np.ndarray, *, most_bins: int) -> Network:
-    """Network whose nodes with ``quantile_bins`` have edges cut from the pixels ``where``.
+def learn_bins(network: Network, values: Mapping[str, np.ndarray], *, most_bins: int) -> Network:
+    """Network whose nodes with ``quantile_bins`` have edges cut from the ``values`` of each node.
 
     States are named by the edges. A node gets as many bins as its source says, but at most ``most_bins``.
     """
@@ -81,11 +81,17 @@ def learn_bins(network: Network, opened: Mapping[str, xr.Dataset], where: np.nda
     for name, node in network.nodes.items():
         if node.source is None or not node.source.quantile_bins:
             continue
-        values = _measurement(node, opened[node.source.name]).values
-        edges = quantile_edges(values[where], min(most_bins, node.source.quantile_bins))
+        edges = quantile_edges(values[name], min(most_bins, node.source.quantile_bins))
         source = replace(node.source, bins=edges)
         nodes[name] = replace(node, states=bin_names(edges), source=source, table=None)
     return replace(network, nodes=nodes)
+
+
+def value_states(node: Node, values: np.ndarray) -> np.ndarray:
+    """State number of each value of a node's measurement, uint8, 255 missing, by its bins or classes."""
+    if node.source.classes:
+        return class_states(values, node)
+    return bin_states(values, node.source.bins, len(node.states))
 
 
 def bin_names(edges: tuple[float, ...]) -> tuple[str, ...]:
@@ -131,13 +137,18 @@ def node_states(node: Node, opened: xr.Dataset | pd.DataFrame, geobox: GeoBox) -
     source = node.source
     if isinstance(opened, pd.DataFrame):
         values = sites_to_raster(opened, source.measurement, geobox, radius_m=source.radius_m)
-        return values.copy(data=bin_states(values.values, source.bins, len(node.states)))
-    values = _measurement(node, opened)
+        return values.copy(data=value_states(node, values.values))
+    values = _find_measurement(node, opened)
     if source.classes:
-        states = values.copy(data=class_states(_as_floats(values), node)).assign_attrs(nodata=MISSING)
+        states = values.copy(data=value_states(node, _as_floats(values))).assign_attrs(nodata=MISSING)
         return resample(states, geobox, categorical=True)
     means = resample(values, geobox, categorical=False)
-    return means.copy(data=bin_states(_as_floats(means), source.bins, len(node.states)))
+    return means.copy(data=value_states(node, _as_floats(means)))
+
+
+def measurement_of(node: Node, opened: xr.Dataset) -> np.ndarray:
+    """What a node is measured by, in real units or class codes, NaN no data, dims (y, x)."""
+    return _as_floats(_find_measurement(node, opened))
 
 
 def resample(values: xr.DataArray, geobox: GeoBox, *, categorical: bool) -> xr.DataArray:
@@ -215,7 +226,7 @@ def detector_likelihood(states: np.ndarray, confusion: np.ndarray) -> np.ndarray
     return np.where(known[..., np.newaxis], confusion.T[reported], np.nan)
 
 
-def _measurement(node: Node, opened: xr.Dataset) -> xr.DataArray:
+def _find_measurement(node: Node, opened: xr.Dataset) -> xr.DataArray:
     if node.source.measurement not in opened:
         raise NetworkError(
             f"{node.source.name} has no measurement {node.source.measurement!r} for node {node.name}; there are "
