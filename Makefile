@@ -13,7 +13,7 @@ export KERAS_BACKEND ?= jax
 LOCK := environments/requirements.txt
 PYTHON := .venv/bin/python
 # The stamp's name is a checksum of what decides the set-up, so neither a checkout nor a moved folder can leave it stale.
-STAMP := .venv/.set-up-$(shell { cat $(LOCK) lib/pyproject.toml; pwd; } | cksum | cut -d ' ' -f 1)
+STAMP := .venv/.set-up-$(shell { cat $(LOCK) lib/pyproject.toml; pwd -P; } | cksum | cut -d ' ' -f 1)
 
 help:  ## this list
 	@echo "Ceiba: usage: make TARGET"
@@ -56,6 +56,8 @@ $(PYTHON):
 	"$$python" -m venv --clear .venv || { echo "Python's venv module does not work; on Debian: apt install python3-venv" >&2; exit 1; }
 
 $(STAMP): $(PYTHON)
+	@# The commands in .venv hold its path: in a moved or copied folder they are made anew.
+	@grep -qsF "$$(pwd -P)/.venv" .venv/pyvenv.cfg || $(MAKE) --no-print-directory -B $(PYTHON)
 	@rm -f .venv/.set-up-*
 	@# pip installs uv, by the lock's own version and hashes; uv installs the rest several times faster than pip would.
 	@awk '/^uv==/ { on = 1 } on { print; if ($$0 !~ /\\$$/) exit }' $(LOCK) > .venv/uv-requirement.txt

@@ -246,7 +246,7 @@ def small_path(tmp_path: Path, python_version: str | None) -> str:
     """A PATH with the shell's own commands and, where asked for, something that says it is that Python."""
     folder = tmp_path / "bin"
     folder.mkdir()
-    for command in ("sh", "cat", "cksum", "cut", "pwd", "rm", "awk", "sed", "expand", "id", "touch"):
+    for command in ("sh", "cat", "cksum", "cut", "pwd", "rm", "awk", "sed", "expand", "id", "touch", "grep"):
         (folder / command).symlink_to(shutil.which(command))
     if python_version:
         fake = folder / "python3"
@@ -273,6 +273,15 @@ def test_set_up_that_is_done_does_nothing(tmp_path):
     with (project / "environments" / "requirements.txt").open("a") as lock:
         lock.write("# changed\n")
     assert "uv pip install" in make("-n", "setup", folder=project).stdout
+
+
+def test_environment_of_a_moved_folder_is_made_anew(tmp_path):
+    project = bare_checkout(tmp_path)
+    (project / ".venv" / "bin").mkdir(parents=True)
+    (project / ".venv" / "bin" / "python").touch()
+    (project / ".venv" / "pyvenv.cfg").write_text("command = python3.11 -m venv /elsewhere/.venv\n")
+    done = make("setup", path=small_path(tmp_path, None), folder=project)
+    assert "Ceiba needs Python 3.11" in done.stderr, "it went on with the commands of another folder"
 
 
 def test_samples_beside_the_checkout_are_exported(tmp_path):
