@@ -3,7 +3,11 @@
 import importlib.util
 import json
 import os
+import shutil
 import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -48,11 +52,23 @@ def local_gateway():
         yield gateway
 
 
+@contextmanager
+def open_folder():
+    """A temporary folder outside pytest's own, which each new session closes to the database server's system user."""
+    folder = Path(tempfile.mkdtemp(prefix="ceiba-tests-"))
+    folder.chmod(0o755)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 @pytest.fixture(scope="session")
-def store_environment(tmp_path_factory) -> dict[str, str]:
+def store_environment() -> Iterator[dict[str, str]]:
     """Settings of a store of the test session, with its own embedded PostgreSQL."""
-    folder = tmp_path_factory.mktemp("store", numbered=True)
-    return {"CEIBA_STORE": str(folder), "CEIBA_LOCAL": "", "CEIBA_DB_URL": "", "CEIBA_REPORTS": str(folder / "reports")}
+    with open_folder() as folder:
+        reports = str(folder / "reports")
+        yield {"CEIBA_STORE": str(folder / "store"), "CEIBA_LOCAL": "", "CEIBA_DB_URL": "", "CEIBA_REPORTS": reports}
 
 
 @pytest.fixture
@@ -64,12 +80,13 @@ def store(store_environment, monkeypatch) -> Path:
 
 
 @pytest.fixture
-def own_store(tmp_path, monkeypatch) -> Path:
+def own_store(monkeypatch) -> Iterator[Path]:
     """A store of one test alone, with its own embedded PostgreSQL."""
-    for name, value in {"CEIBA_STORE": str(tmp_path / "store"), "CEIBA_LOCAL": "", "CEIBA_DB_URL": ""}.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setenv("CEIBA_REPORTS", str(tmp_path / "reports"))
-    return tmp_path / "store"
+    with open_folder() as folder:
+        for name, value in {"CEIBA_STORE": str(folder / "store"), "CEIBA_LOCAL": "", "CEIBA_DB_URL": ""}.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setenv("CEIBA_REPORTS", str(folder / "reports"))
+        yield folder / "store"
 
 
 @pytest.fixture
