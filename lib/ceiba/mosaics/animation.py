@@ -10,6 +10,7 @@ from PIL import Image
 from ceiba.errors import InputError
 from ceiba.mosaics.display import COMPOSITES, render_frame, stretch, stretch_limits
 
+PRODUCTS = {"natural_color": "geomedian_10m", "cwbg": "cwbg"}  # where the bands of a composite are
 PALETTE_SAMPLE_PX = 160  # side of the thumbnail of a frame that the palette is chosen from
 PALETTE_COLORS = 255
 
@@ -56,9 +57,7 @@ def render_years(
     for time in np.sort(mosaics.time.values):
         year = int(np.datetime64(time, "Y").astype(int)) + 1970
         picture = stretch(mosaics.sel(time=time), bands, limits)
-        frames[year] = render_frame(
-            picture, title=str(year), notes=notes, pixel_size_m=pixel_size_m, width_px=width_px
-        )
+        frames[year] = render_frame(picture, title=str(year), notes=notes, pixel_size_m=pixel_size_m, width_px=width_px)
     return frames
 
 
@@ -104,6 +103,4 @@ def shared_palette(frames: Sequence[Image.Image]) -> Image.Image:
         size = tuple(min(side, PALETTE_SAMPLE_PX) for side in frame.size)
         thumbnails.append(np.asarray(frame.resize(size, Image.Resampling.NEAREST)))
     together = Image.fromarray(np.concatenate(thumbnails))
-    return together.quantize(
-        colors=PALETTE_COLORS, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE
-    )
+    return together.quantize(colors=PALETTE_COLORS, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)

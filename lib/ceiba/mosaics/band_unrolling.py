@@ -77,9 +77,7 @@ def unroll_bands(kernel: Callable, **constants: int) -> Callable:
 class _Unroller(ast.NodeTransformer):
     """Rewrites the body of one kernel."""
 
-    def __init__(
-        self, arguments: list[str], constants: dict[str, int], literals: dict[str, np.float32] | None = None
-    ):
+    def __init__(self, arguments: list[str], constants: dict[str, int], literals: dict[str, np.float32] | None = None):
         self.arguments = arguments
         self.constants = constants
         self.literals = {} if literals is None else literals
@@ -124,9 +122,7 @@ class _Unroller(ast.NodeTransformer):
             flat = self.flatten([self.visit(subscript) for subscript in subscripts])
             return ast.Subscript(node.value, unsigned(flat), node.ctx)
         if name is not None:
-            return ast.Name(
-                "_".join([name, *(str(self.evaluate(subscript)) for subscript in subscripts)]), node.ctx
-            )
+            return ast.Name("_".join([name, *(str(self.evaluate(subscript)) for subscript in subscripts)]), node.ctx)
         if isinstance(node.value, ast.Attribute):
             return self.generic_visit(node)
         array = self.visit(node.value)

@@ -6,8 +6,10 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 import xarray as xr
+from matplotlib.axes import Axes
 from PIL import Image, ImageDraw, ImageFont
 
+from ceiba import labels
 from ceiba.errors import InputError
 
 # red, green and blue of a picture; in the CWBG composite built-up land is red, vegetation green and water
@@ -111,6 +113,41 @@ def render_frame(
     return frame
 
 
+def extent_m(image: xr.Dataset | xr.DataArray) -> tuple[float, float, float, float]:
+    """Left, right, bottom and top edge [m] of a grid with coordinates x and y [m], for Matplotlib's ``imshow``."""
+    half_x, half_y = (abs(float(image[axis][1] - image[axis][0])) / 2 for axis in ("x", "y"))
+    x, y = image.x.values, image.y.values
+    return float(x.min()) - half_x, float(x.max()) + half_x, float(y.min()) - half_y, float(y.max()) + half_y
+
+
+def show_map(
+    axes: Axes, values: xr.DataArray, *, label: str, cmap: str, limits: tuple[float, float] | None = None
+) -> None:
+    """Draw one band as a map with its color bar.
+
+    Parameters
+    ----------
+    axes
+        Where to draw.
+    values
+        The band, dims ``(y, x)``, coordinates [m].
+    label
+        Key of the text of the color bar, with its unit (``catalogs/labels``).
+    cmap
+        Matplotlib color map.
+    limits
+        Values shown as darkest and brightest; the 2nd and 98th percentile where None.
+    """
+    lowest, highest = limits or stretch_limits([values.to_dataset(name="band")], ["band"])[0]
+    extent = extent_m(values)
+    image = axes.imshow(values, extent=extent, cmap=cmap, vmin=lowest, vmax=highest, interpolation="nearest")
+    axes.figure.colorbar(image, ax=axes, shrink=0.8, label=labels.both(label))
+    axes.set(xlabel=labels.both("mosaics.easting"), ylabel=labels.both("mosaics.northing"))
+    axes.ticklabel_format(style="plain", useOffset=False)
+    axes.locator_params(nbins=4)
+    axes.tick_params(labelsize=7)
+
+
 def load_font(size_px: int, *, bold: bool = False) -> ImageFont.FreeTypeFont:
     """DejaVu Sans as Matplotlib ships it: it has every letter of Spanish and needs no font on the machine."""
     name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
@@ -138,9 +175,7 @@ def _draw_scale_bar(
     draw.rectangle((left - 1, bottom - 6, right + 1, bottom), fill=INK)
     draw.rectangle((left, bottom - 5, right, bottom - 1), fill=PAPER)
     middle = (left + right) / 2
-    draw.text(
-        (middle, bottom - 10), label, fill=PAPER, font=font, anchor="ms", stroke_width=2, stroke_fill=INK
-    )
+    draw.text((middle, bottom - 10), label, fill=PAPER, font=font, anchor="ms", stroke_width=2, stroke_fill=INK)
 
 
 def _wrap(text: str, font: ImageFont.FreeTypeFont, width_px: int) -> list[str]:

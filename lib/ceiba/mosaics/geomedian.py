@@ -76,9 +76,7 @@ def geomedian(
     if any(array is not None for array in (bands[name].chunks for name in names)):
         stack = _map_blocks(arrays, clear.data, options)
     else:
-        stack = geomedian_of_arrays(
-            [np.asarray(array) for array in arrays], np.asarray(clear.data), **options
-        )
+        stack = geomedian_of_arrays([np.asarray(array) for array in arrays], np.asarray(clear.data), **options)
 
     coords = {name: coord for name, coord in bands.coords.items() if "time" not in coord.dims}
     result = xr.Dataset(coords=coords)
@@ -118,9 +116,7 @@ def geomedian_of_arrays(
     flat_clear = _pad(clear.reshape(times, pixels)).view(np.uint8).ravel()
     padded = flat[0].shape[1]
     missing = np.nan if nodata is None else nodata
-    if dtype.kind in "iu" and not (
-        missing == missing and np.iinfo(dtype).min <= missing <= np.iinfo(dtype).max
-    ):
+    if dtype.kind in "iu" and not (missing == missing and np.iinfo(dtype).min <= missing <= np.iinfo(dtype).max):
         raise InputError(f"nodata {missing} cannot occur in {dtype} bands; correct the attribute")
     result = np.empty((len(bands) + 3, padded), np.float32)
     count = np.empty(padded, np.uint16)
@@ -162,9 +158,7 @@ def _read_encoding(bands: xr.Dataset) -> dict[str, float | None]:
         return {"nodata": None, "scale": 1.0, "offset": 0.0}
     if kind not in "iu":
         raise InputError(f"bands are {bands[first].dtype}; a geomedian needs integers or floats")
-    encodings = {
-        name: _band_encoding(name, band.attrs, bands.attrs) for name, band in bands.data_vars.items()
-    }
+    encodings = {name: _band_encoding(name, band.attrs, bands.attrs) for name, band in bands.data_vars.items()}
     for name, encoding in encodings.items():
         if encoding != encodings[first]:
             raise InputError(
@@ -177,9 +171,7 @@ def _band_encoding(name: str, attrs: Mapping, common: Mapping) -> dict[str, floa
     found = {**common, **attrs}
     missing = [key for key in ("nodata", "scale", "offset") if key not in found]
     if missing:
-        raise InputError(
-            f"integer band {name!r} lacks the attributes {', '.join(missing)}; its reflectance is unknown"
-        )
+        raise InputError(f"integer band {name!r} lacks the attributes {', '.join(missing)}; its reflectance is unknown")
     return {key: found[key] for key in ("nodata", "scale", "offset")}
 
 
@@ -195,8 +187,7 @@ def _map_blocks(bands: list, clear, options: dict):
 
     whole = [dask.array.asarray(bands[0]).rechunk({0: -1})]
     whole += [
-        dask.array.asarray(array).rechunk({0: -1, 1: whole[0].chunks[1], 2: whole[0].chunks[2]})
-        for array in bands[1:]
+        dask.array.asarray(array).rechunk({0: -1, 1: whole[0].chunks[1], 2: whole[0].chunks[2]}) for array in bands[1:]
     ]
     mask = dask.array.asarray(clear).rechunk(whole[0].chunks)
 

@@ -35,9 +35,7 @@ PADDING = 4  # dates that the sums take in one go; a multiple of every UNROLL be
 RIDGE = np.float32(1 + 1e-4)
 PIVOT_FLOOR = np.float32(1e-3)
 CERTAIN_PIVOT = np.float32(2e-3)
-CONVERGED = np.float32(
-    0.01
-)  # squared gradient (a sum of unit vectors) above which a short step proves nothing
+CONVERGED = np.float32(0.01)  # squared gradient (a sum of unit vectors) above which a short step proves nothing
 ROUNDING = np.float32(1 + 4e-6)  # an objective that rises by less is equal
 TINY = np.float32(1e-30)
 HALF = np.float32(0.5)
@@ -285,9 +283,7 @@ def find_geomedian(
             factorize(bands, sums, factor, uncertain)
         else:
             sum_gradient(bands, observations, n, center, sums)
-        left = step_newton(
-            bands, sums, factor, uncertain, center, best, best_objective, done, tolerance * tolerance
-        )
+        left = step_newton(bands, sums, factor, uncertain, center, best, best_objective, done, tolerance * tolerance)
         if left < HALF:
             return
         if step >= VERTEX_TESTS_FROM:

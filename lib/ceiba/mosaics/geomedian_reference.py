@@ -42,11 +42,7 @@ def geomedian_float64(
     center = observed.mean(axis=0)
     for _ in range(steps):
         pull, same, weights = _pull(observed, center)
-        step = (
-            max(0.0, 1 - same / np.linalg.norm(pull)) * pull / weights
-            if np.any(pull)
-            else np.zeros_like(center)
-        )
+        step = max(0.0, 1 - same / np.linalg.norm(pull)) * pull / weights if np.any(pull) else np.zeros_like(center)
         center = center + step
         if np.linalg.norm(step) < tolerance:
             break

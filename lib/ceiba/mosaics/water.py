@@ -94,9 +94,7 @@ def annual_water(bands: xr.Dataset, *, min_observations: int = 1) -> xr.Dataset:
         index = ndwi(bands.green, bands.nir)
         method, water = "ndwi", (index > 0).where(index.notnull()).astype(np.float32)
     else:
-        raise InputError(
-            f"water needs at least green and nir; missing of all that WOfS needs: {', '.join(missing)}"
-        )
+        raise InputError(f"water needs at least green and nir; missing of all that WOfS needs: {', '.join(missing)}")
     if water.sizes["time"] == 0:
         raise InputError("water needs observations, and there is none in this period")
     count = water.notnull().sum("time")
