@@ -2,6 +2,7 @@
 
 import io
 
+import matplotlib
 import numpy as np
 import pytest
 import xarray as xr
@@ -9,7 +10,18 @@ from PIL import Image
 
 from ceiba.errors import InputError
 from ceiba.mosaics.animation import encode_gif, render_years
-from ceiba.mosaics.display import NO_DATA_COLOR, render_frame, scale_bar_length_m, stretch, stretch_limits
+from ceiba.mosaics.display import (
+    NO_DATA_COLOR,
+    draw_composite,
+    render_frame,
+    scale_bar_length_m,
+    show_map,
+    stretch,
+    stretch_limits,
+)
+
+matplotlib.use("Agg")
+plt = pytest.importorskip("matplotlib.pyplot")
 
 BANDS = ("red", "green", "blue")
 
@@ -50,9 +62,7 @@ def test_a_flat_image_can_be_shown():
     assert stretch(image, BANDS, stretch_limits([image], BANDS)).shape == (2, 2, 3)
 
 
-@pytest.mark.parametrize(
-    ("width_m", "expected"), [(1000, 200), (2560, 500), (90, 20), (100_000, 20_000), (4, 1)]
-)
+@pytest.mark.parametrize(("width_m", "expected"), [(1000, 200), (2560, 500), (90, 20), (100_000, 20_000), (4, 1)])
 def test_scale_bar_is_a_round_length(width_m, expected):
     assert scale_bar_length_m(width_m) == expected
 
@@ -109,3 +119,18 @@ def test_refuses_what_makes_no_animation(mosaics):
         encode_gif({})
     with pytest.raises(InputError, match="one size"):
         encode_gif({2018: Image.new("RGB", (4, 4)), 2019: Image.new("RGB", (5, 4))})
+
+
+def test_an_index_has_the_same_stretch_everywhere():
+    forest = xr.Dataset({name: ("x", np.full(9, -0.5)) for name in ("ndbi", "ndvi", "ndwi")})
+    assert stretch_limits([forest], ["ndbi", "ndvi", "ndwi"]) == [(-0.4, 0.4), (0.0, 1.0), (-0.6, 0.6)]
+
+
+def test_maps_are_drawn_with_units_and_in_meters(mosaics):
+    figure, (left, right) = plt.subplots(1, 2)
+    draw_composite(left, mosaics.isel(time=0), "natural_color")
+    show_map(right, mosaics.red.isel(time=0), label="mosaics.ndvi", cmap="viridis")
+    assert left.images[0].get_extent() == [4995.0, 5795.0, 405.0, 1005.0]
+    assert "[m]" in right.get_xlabel()
+    assert "[1]" in figure.axes[2].get_ylabel()
+    plt.close(figure)

@@ -21,9 +21,7 @@ NAMES = ["blue", "green", "red", "nir"]
 
 def as_bands(values: np.ndarray, **attrs) -> xr.Dataset:
     """Dataset of an array (band, time, y, x)."""
-    return xr.Dataset(
-        {name: (("time", "y", "x"), band, attrs) for name, band in zip(NAMES, values, strict=False)}
-    )
+    return xr.Dataset({name: (("time", "y", "x"), band, attrs) for name, band in zip(NAMES, values, strict=False)})
 
 
 def as_stored(values: np.ndarray) -> xr.Dataset:

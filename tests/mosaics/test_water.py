@@ -13,10 +13,7 @@ CLEAR_FMASK = (1, 4, 5)
 def as_series(**counts: list[float]) -> xr.Dataset:
     """One pixel, one value a date, given as counts (reflectance times 10 000)."""
     return xr.Dataset(
-        {
-            name: (("time", "y", "x"), np.array(values, float)[:, None, None] / 1e4)
-            for name, values in counts.items()
-        }
+        {name: (("time", "y", "x"), np.array(values, float)[:, None, None] / 1e4) for name, values in counts.items()}
     )
 
 

@@ -15,6 +15,8 @@ from ceiba.errors import InputError
 # red, green and blue of a picture; in the CWBG composite built-up land is red, vegetation green and water
 # blue
 COMPOSITES = {"natural_color": ("red", "green", "blue"), "cwbg": ("ndbi", "ndvi", "ndwi")}
+# an index means the same everywhere, so its stretch is fixed: a forest must not show "water" for want of any
+INDEX_LIMITS = {"ndbi": (-0.4, 0.4), "ndvi": (0.0, 1.0), "ndwi": (-0.6, 0.6)}
 NO_DATA_COLOR = (217, 217, 217)
 INK, PAPER = (20, 20, 20), (255, 255, 255)
 MARGIN_PX = 8
@@ -25,7 +27,9 @@ Limits = Sequence[tuple[float, float]]
 def stretch_limits(
     images: Iterable[xr.Dataset], bands: Sequence[str], *, percentiles: tuple[float, float] = (2, 98)
 ) -> list[tuple[float, float]]:
-    """Values of each band that are shown as darkest and brightest, over all the images together.
+    """Values of each band that are shown as darkest and brightest.
+
+    Those of an index are fixed (:data:`INDEX_LIMITS`); those of reflectance are percentiles over all the images together.
 
     Parameters
     ----------
@@ -51,6 +55,9 @@ def stretch_limits(
     for name in bands:
         if any(name not in image for image in images):
             raise InputError(f"band {name!r} is missing in {_describe(images)}")
+        if name in INDEX_LIMITS:
+            limits.append(INDEX_LIMITS[name])
+            continue
         values = np.concatenate([image[name].values.ravel() for image in images])
         values = values[np.isfinite(values)]
         if values.size == 0:
@@ -58,6 +65,13 @@ def stretch_limits(
         lowest, highest = (float(value) for value in np.percentile(values, percentiles))
         limits.append((lowest, highest if highest > lowest else lowest + 1e-6))
     return limits
+
+
+def draw_composite(axes: Axes, image: xr.Dataset, composite: str) -> None:
+    """Draw three bands of ``image``, dims ``(y, x)``, as the picture that :data:`COMPOSITES` calls ``composite``."""
+    bands = COMPOSITES[composite]
+    axes.imshow(stretch(image, bands, stretch_limits([image], bands)), extent=extent_m(image))
+    _label_axes(axes)
 
 
 def stretch(image: xr.Dataset, bands: Sequence[str], limits: Limits) -> np.ndarray:
@@ -138,10 +152,15 @@ def show_map(
     limits
         Values shown as darkest and brightest; the 2nd and 98th percentile where None.
     """
+    # the name must not be that of an index with fixed limits
     lowest, highest = limits or stretch_limits([values.to_dataset(name="band")], ["band"])[0]
     extent = extent_m(values)
     image = axes.imshow(values, extent=extent, cmap=cmap, vmin=lowest, vmax=highest, interpolation="nearest")
-    axes.figure.colorbar(image, ax=axes, shrink=0.8, label=labels.both(label))
+    axes.figure.colorbar(image, ax=axes, shrink=0.8).set_label(labels.both(label), fontsize=8)
+    _label_axes(axes)
+
+
+def _label_axes(axes: Axes) -> None:
     axes.set(xlabel=labels.both("mosaics.easting"), ylabel=labels.both("mosaics.northing"))
     axes.ticklabel_format(style="plain", useOffset=False)
     axes.locator_params(nbins=4)
