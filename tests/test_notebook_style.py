@@ -11,9 +11,7 @@ import nbformat
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-NOTEBOOKS = sorted(
-    path for path in (ROOT / "notebooks").rglob("*.ipynb") if ".ipynb_checkpoints" not in path.parts
-)
+NOTEBOOKS = sorted(path for path in (ROOT / "notebooks").rglob("*.ipynb") if ".ipynb_checkpoints" not in path.parts)
 # What is only read by hand writes no product, and has no table of reads and writes to keep.
 READING_ONLY = {"00_start"}
 STAGES = (
@@ -96,9 +94,7 @@ def test_name_and_folder(path):
 
 
 def test_number_is_unique_in_its_stage(path):
-    same = [
-        other.name for other in NOTEBOOKS if other.parent == path.parent and other.name[:2] == path.name[:2]
-    ]
+    same = [other.name for other in NOTEBOOKS if other.parent == path.parent and other.name[:2] == path.name[:2]]
     assert same == [path.name]
 
 
@@ -119,11 +115,7 @@ def test_cell_ids_are_unique_words(notebook):
     ids = [cell.id for cell in notebook.cells]
     assert len(set(ids)) == len(ids), "a cell id occurs twice"
     # A generated id is eight characters or more of hexadecimal, or holds no word at all.
-    bad = [
-        each
-        for each in ids
-        if not re.fullmatch(r"[a-z][a-z0-9]*([-_][a-z0-9]+)*", each) or is_generated(each)
-    ]
+    bad = [each for each in ids if not re.fullmatch(r"[a-z][a-z0-9]*([-_][a-z0-9]+)*", each) or is_generated(each)]
     assert not bad, f"cell ids that are no words: {bad}"
 
 
@@ -173,6 +165,18 @@ def test_markdown_before_each_code_cell(notebook):
             assert before is not None and before.cell_type == "markdown", f"no text before cell {cell.id}"
 
 
+def test_one_sentence_a_source_line(notebook):
+    text = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+    paragraphs = re.split(r"^#+ References", text, flags=re.MULTILINE)[0].splitlines()
+    # Lists and tables hold short things; "et al. The" and "fig. A" end no sentence.
+    long = [
+        line
+        for line in paragraphs
+        if re.match(r"[A-Z`*]", line) and re.search(r"(?<!\bal)(?<!\bfig)(?<!\bvs)[a-z)`][.!?] +[A-Z]", line)
+    ]
+    assert not long, f"one sentence a line, so that a change shows: {long}"
+
+
 def test_thin(notebook):
     total = 0
     for cell in code_cells(notebook):
@@ -188,13 +192,9 @@ def test_no_definitions_and_no_nested_loops(notebook):
     loops = (ast.For, ast.AsyncFor, ast.While)
     for cell_id, tree in trees(notebook):
         for node in ast.walk(tree):
-            assert not isinstance(node, definitions), (
-                f"{type(node).__name__} in cell {cell_id}: move it to the library"
-            )
+            assert not isinstance(node, definitions), f"{type(node).__name__} in cell {cell_id}: move it to the library"
             if isinstance(node, loops):
-                inner = [
-                    each for statement in node.body for each in ast.walk(statement) if isinstance(each, loops)
-                ]
+                inner = [each for statement in node.body for each in ast.walk(statement) if isinstance(each, loops)]
                 assert not inner, f"nested loop in cell {cell_id}"
             if isinstance(node, ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp):
                 assert len(node.generators) == 1, f"nested loop in a comprehension of cell {cell_id}"
@@ -260,8 +260,7 @@ def test_parameters_begin_with_area_and_tile(path, notebook):
     wanted = ["area", "tile"] if writes_product(path) else ["area"]
     assert names[: len(wanted)] == wanted, f"parameters begin with {', '.join(wanted)}"
     default = {
-        node.target.id: ast.literal_eval(node.value)
-        for node in ast.parse(parameters_cell(notebook).source).body
+        node.target.id: ast.literal_eval(node.value) for node in ast.parse(parameters_cell(notebook).source).body
     }
     assert default["area"] == "sample", "the default is the sample area, so that Run All works at once"
     assert default.get("tile", "") == ""
@@ -301,9 +300,7 @@ def test_begins_its_own_task_with_every_parameter(path, notebook):
     wanted = {node.target.id for node in ast.parse(parameters_cell(notebook).source).body}
     assert given == wanted, f"begin() is given {sorted(given)}, the parameters are {sorted(wanted)}"
     derived = [
-        each.arg
-        for each in call.keywords
-        if not (isinstance(each.value, ast.Name) and each.value.id == each.arg)
+        each.arg for each in call.keywords if not (isinstance(each.value, ast.Name) and each.value.id == each.arg)
     ]
     assert not derived, f"begin() takes parameters as they are, not derived: {derived}"
 
@@ -334,9 +331,7 @@ def test_checks_can_fail(path, notebook):
     ]
     asserted = [node for node in checks if isinstance(node, ast.Assert)]
     assert asserted, "Check holds no assertion"
-    assert not [node for node in asserted if isinstance(node.test, ast.Constant)], (
-        "an assertion that cannot fail"
-    )
+    assert not [node for node in asserted if isinstance(node.test, ast.Constant)], "an assertion that cannot fail"
 
 
 def test_shows_its_data_source(path, notebook):
@@ -348,6 +343,4 @@ def test_shows_its_data_source(path, notebook):
 def test_something_for_the_report(path, notebook):
     if not writes_product(path):
         pytest.skip("only what production runs goes into the report")
-    assert any("report" in cell.metadata.get("tags", []) for cell in code_cells(notebook)), (
-        "no cell tagged `report`"
-    )
+    assert any("report" in cell.metadata.get("tags", []) for cell in code_cells(notebook)), "no cell tagged `report`"
