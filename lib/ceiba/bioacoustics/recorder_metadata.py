@@ -51,6 +51,8 @@ class RecorderMetadata:
         Factor by which the file plays slower than the sound was [1].
     guano
         Every field of the GUANO chunk as text.
+    triggered
+        Whether the recorder wrote silence until a level was passed, so that silence is no sign of a dead microphone.
     truncated
         Whether the file ends before its header says.
     """
@@ -64,6 +66,7 @@ class RecorderMetadata:
     temperature_c: float = math.nan
     time_expansion: float = 1.0
     guano: Mapping[str, str] = field(default_factory=dict)
+    triggered: bool = False
     truncated: bool = False
 
 
@@ -145,6 +148,7 @@ def combine(guano: Mapping[str, str], comment: str, artist: str, file_name: str,
         temperature_c=to_float(temperature),
         time_expansion=expansion if 1 <= expansion <= 100 else 1.0,
         guano=guano,
+        triggered="threshold was" in comment,
         truncated=truncated,
     )
 

@@ -138,7 +138,7 @@ def read_all(recordings: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     ----------
     recordings
         One row a file: ``path``, and where known ``site``, ``latitude``, ``longitude`` [degree], ``recorded_at`` (wall
-        clock), ``time_expansion``. What is missing is taken from the file itself.
+        clock), ``utc_offset_h`` [h], ``time_expansion``. What is missing is taken from the file itself.
 
     Returns
     -------
@@ -162,7 +162,9 @@ def read_all(recordings: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
         except RecordingError as error:
             log.warning("%s", error)
             failures.append({"path": str(known["path"]), "reason": str(error)})
-    return pd.DataFrame(rows, columns=list(INVENTORY_COLUMNS)), pd.DataFrame(failures, columns=list(FAILURE_COLUMNS))
+    inventory = pd.DataFrame(rows, columns=list(INVENTORY_COLUMNS))
+    inventory = inventory.astype({"recorded_at": "datetime64[ns]", "night": "datetime64[ns]", "is_dead": bool})
+    return inventory, pd.DataFrame(failures, columns=list(FAILURE_COLUMNS), dtype=object)
 
 
 def inspect_recording(known: dict) -> dict:
@@ -183,25 +185,39 @@ def inspect_recording(known: dict) -> dict:
     level_dbfs = 10 * math.log10(max(squares / count, 1e-20))
     recorded_at = pd.Timestamp(first_known(known.get("recorded_at"), metadata.recorded_at))
     longitude = float(first_known(known.get("longitude"), metadata.longitude))
+    offset_h = float(first_known(known.get("utc_offset_h"), metadata.utc_offset_h))
     return {
         "path": str(path),
         "site": str(first_known(known.get("site"), site_of(path, metadata))),
         "latitude": float(first_known(known.get("latitude"), metadata.latitude)),
         "longitude": longitude,
         "recorded_at": recorded_at,
-        "utc_offset_h": metadata.utc_offset_h,
-        "night": night_of(recorded_at, utc_offset_h=metadata.utc_offset_h, longitude=longitude),
+        "utc_offset_h": offset_h,
+        "night": night_of(recorded_at, utc_offset_h=offset_h, longitude=longitude),
         "sampling_rate_hz": rate_hz,
         "duration_s": count / rate_hz,
         "level_dbfs": level_dbfs,
         "clipped_share": clipped / count,
-        "is_dead": level_dbfs < DEAD_LEVEL_DBFS,
+        "is_dead": level_dbfs < DEAD_LEVEL_DBFS and not metadata.triggered,
         "truncated": metadata.truncated,
         "recorder": metadata.recorder,
         "serial": metadata.serial,
         "temperature_c": metadata.temperature_c,
         "time_expansion": float(expansion),
     }
+
+
+def choose_period(recordings: pd.DataFrame, first_year: int, last_year: int) -> pd.DataFrame:
+    """Rows whose ``night`` lies in the years given, both included, or is unknown.
+
+    Raises :class:`InputError` where none is left, naming the years that there are.
+    """
+    year = recordings["night"].dt.year
+    chosen = recordings[year.between(first_year, last_year) | year.isna()]
+    if chosen.empty:
+        found = ", ".join(str(int(each)) for each in sorted(year.unique()))
+        raise InputError(f"no recording from {first_year} to {last_year}; there are recordings of {found or 'no year'}")
+    return chosen.reset_index(drop=True)
 
 
 def detect_in_all(
@@ -343,7 +359,8 @@ def site_of(path: Path, metadata: RecorderMetadata) -> str:
     """Name of the site: what stands before the date in the file name, else the serial number, else the folder."""
     before_date = re.split(r"(?<!\d)(?:19|20)\d{6}[_-]\d{6}", path.stem)[0].strip("_- ")
     named = before_date if before_date != path.stem else ""
-    return named or metadata.serial or path.parent.name
+    folders = [folder.name for folder in path.parents if folder.name not in ("recordings", "clips", "data", "audio", "")]
+    return named or metadata.serial or (folders or [""])[0]
 
 
 def first_known(*values: object) -> object:

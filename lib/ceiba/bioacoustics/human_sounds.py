@@ -1,0 +1,372 @@
+"""Sounds of people, their machines and animals: a small convolutional network on log-mel patches."""
+
+import hashlib
+import io
+import json
+import os
+import tempfile
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+os.environ.setdefault("KERAS_BACKEND", "jax")
+
+import keras
+import numpy as np
+import pandas as pd
+import xarray as xr
+from keras import layers
+
+from ceiba.bioacoustics.recordings import first_time, read_recording
+from ceiba.bioacoustics.sound_patches import (
+    BANDS, FEATURES, FRAME_S, FRAMES, cut_patches, log_mel, normalize, sounding_patches, vary_patches,
+)  # fmt: skip
+from ceiba.errors import InputError
+
+BACKGROUND = "background"
+GROUP_OF = {"gunshot": "explosion_like"}
+"""Labels that are too few to be a class of their own."""
+NETWORK_FILE, CARD_FILE = "sound_model.keras", "sound_model.json"
+PATCHES_A_CLIP, BATCH = 3, 64
+DETECTION_BATCH = 16
+SOUND_COLUMNS = {"start_time_s": "float64", "end_time_s": "float64", "sound_class": "object", "probability": "float64"}
+
+
+@dataclass(frozen=True)
+class Clips:
+    """Labelled clips ready for training; all sequences have one entry a clip.
+
+    ``patches`` are log-mel patches [bel], dims (patch, mel, time); ``labels`` are positions in ``classes``.
+    """
+
+    patches: Sequence[np.ndarray]
+    labels: np.ndarray
+    classes: tuple[str, ...]
+    category: np.ndarray
+    source_id: np.ndarray
+    fingerprint: str
+
+    def __len__(self) -> int:
+        return len(self.patches)
+
+
+@dataclass(frozen=True)
+class SoundModel:
+    """A trained network and its card: classes, features, temperature, thresholds, training data and measured accuracy."""
+
+    network: keras.Model
+    card: Mapping[str, object]
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the outputs, in their order."""
+        return tuple(self.card["classes"])
+
+    def probabilities(self, patches: np.ndarray) -> np.ndarray:
+        """Calibrated probabilities [1], dims (patch, class), of log-mel patches, dims (patch, mel, time)."""
+        logits = compute_logits(self.network, patches, batch=DETECTION_BATCH)
+        return softmax(logits / float(self.card["temperature"]))
+
+
+def read_clips(table: pd.DataFrame) -> Clips:
+    """Read labelled clips.
+
+    Parameters
+    ----------
+    table
+        One row a clip: ``path``, ``group`` (the class), ``category`` (what it is), ``source_id`` (the recording it was
+        cut from; clips of one source never stand on both sides of a split).
+
+    Raises
+    ------
+    InputError
+        Where a column is missing, or fewer than two classes have two sources each, or there is no background.
+    RecordingError
+        Where a clip cannot be read.
+    """
+    missing = {"path", "group", "category", "source_id"} - set(table)
+    if missing:
+        raise InputError(f"the table of labelled sounds lacks {', '.join(sorted(missing))}")
+    table = table.assign(group=table["group"].replace(GROUP_OF)).sort_values("path", ignore_index=True)
+    sources = table.groupby("group")["source_id"].nunique()
+    classes = tuple(sorted(sources.index[sources >= 2]))
+    if len(classes) < 2 or BACKGROUND not in classes:
+        raise InputError(
+            f"labelled sounds need {BACKGROUND!r} and one class more, each from two sources or more; given are {sources.to_dict()}"
+        )
+    table = table[table["group"].isin(classes)]
+    digest = hashlib.sha256()
+    for row in table.itertuples():
+        digest.update(f"{row.group}|{row.category}|{row.source_id}|".encode() + Path(row.path).read_bytes())
+    return Clips(
+        patches=[sounding_patches(log_mel(read_recording(path))) for path in table["path"]],
+        labels=np.array([classes.index(group) for group in table["group"]]),
+        classes=classes,
+        category=table["category"].to_numpy(str),
+        source_id=table["source_id"].to_numpy(str),
+        fingerprint=digest.hexdigest(),
+    )
+
+
+def split_clips(clips: Clips, *, folds: int, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Positions of training and test clips, one pair a fold; clips of one source recording stay together.
+
+    Folds are balanced by category. A category with a single source is always trained on and never tested: it would be a
+    question about a sound that was never heard.
+    """
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    sources = pd.Series(clips.source_id).groupby(clips.category).transform("nunique").to_numpy()
+    tested, always = np.flatnonzero(sources > 1), np.flatnonzero(sources == 1)
+    splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
+    pairs = splitter.split(tested, clips.category[tested], clips.source_id[tested])
+    return [(np.sort(np.append(tested[train], always)), tested[test]) for train, test in pairs]
+
+
+def build_network(classes: int) -> keras.Model:
+    """Four strided convolutions, and beside them the mean, spread and change of each band over time; gives logits.
+
+    The second branch is what a classifier on band statistics sees, so the network is never worse informed than it.
+    """
+    patch = layers.Input((BANDS, FRAMES, 1), name="log_mel")
+    x = patch
+    for width, size in ((16, 5), (32, 3), (64, 3), (64, 3)):
+        x = layers.Conv2D(width, size, strides=2, padding="same", use_bias=False)(x)
+        x = layers.ReLU()(layers.BatchNormalization(momentum=0.9)(x))
+    flat = layers.Reshape((BANDS, FRAMES))(patch)
+    change = keras.ops.mean(keras.ops.abs(flat[:, :, 1:] - flat[:, :, :-1]), axis=-1)
+    statistics = layers.Concatenate()([keras.ops.mean(flat, axis=-1), keras.ops.std(flat, axis=-1), change])
+    statistics = layers.Dropout(0.3)(layers.BatchNormalization(momentum=0.9)(statistics))
+    statistics = layers.Dense(48, activation="relu")(statistics)
+    joined = layers.Concatenate()([layers.GlobalAveragePooling2D()(x), layers.GlobalMaxPooling2D()(x), statistics])
+    return keras.Model(patch, layers.Dense(classes, name="logits")(layers.Dropout(0.3)(joined)))
+
+
+class Trainer:
+    """Trains the network again and again, from the same first weights, and compiles it only once.
+
+    ``clips`` are all clips, of which each training takes some; ``epochs`` are passes over as many as there are in all.
+    """
+
+    def __init__(self, clips: Clips, *, epochs: int, seed: int):
+        keras.utils.set_random_seed(seed)
+        self.clips, self.epochs, self.seed = clips, epochs, seed
+        self.steps = max(1, PATCHES_A_CLIP * len(clips) // BATCH)
+        self.network = build_network(len(clips.classes))
+        rate = keras.optimizers.schedules.CosineDecay(
+            3e-3, epochs * self.steps, warmup_steps=self.steps, warmup_target=3e-3
+        )
+        optimizer = keras.optimizers.AdamW(rate, weight_decay=1e-3)
+        loss = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=0.1)
+        self.network.compile(optimizer, loss)
+        optimizer.build(self.network.trainable_variables)
+        self.variables = [*self.network.variables, *optimizer.variables]
+        self.start = [np.array(variable) for variable in self.variables]
+
+    def fit(self, train: np.ndarray) -> keras.Model:
+        """The network trained on the clips at positions ``train``; the same positions give the same weights."""
+        for variable, value in zip(self.variables, self.start, strict=True):
+            variable.assign(value)
+        clips, random = self.clips, np.random.default_rng(self.seed)
+        counts = np.bincount(clips.labels[train], minlength=len(clips.classes))
+        # The square root keeps a class of six clips from being shouted down, and from shouting.
+        weight = np.sqrt(len(train) / len(clips.classes) / np.maximum(counts, 1))
+        noisy = [position for position in train if clips.classes[clips.labels[position]] == BACKGROUND]
+        backgrounds = np.concatenate([clips.patches[position] for position in noisy])
+        one_hot = np.eye(len(clips.classes), dtype=np.float32)
+        for _ in range(self.epochs):
+            rounds = -(-self.steps * BATCH // len(train))
+            chosen = np.concatenate([random.permutation(train) for _ in range(rounds)])[: self.steps * BATCH]
+            patches = np.stack([clips.patches[i][random.integers(0, len(clips.patches[i]))] for i in chosen])
+            inputs = normalize(vary_patches(random, patches, backgrounds))
+            target = clips.labels[chosen]
+            self.network.fit(
+                inputs, one_hot[target], sample_weight=weight[target], batch_size=BATCH, shuffle=False, verbose=0
+            )
+        return self.network
+
+
+def train_sound_model(clips: Clips, *, epochs: int = 10, folds: int = 3, seed: int = 1) -> SoundModel:
+    """Train on all clips, and measure and calibrate by cross-validation grouped by source recording.
+
+    Parameters
+    ----------
+    clips
+        Labelled clips.
+    epochs
+        Passes over the clips.
+    folds
+        Parts of the cross-validation; every clip of a category with two sources or more is tested once.
+    seed
+        Of the split, the network and the variation of patches.
+
+    Returns
+    -------
+    SoundModel
+        Its card holds ``metrics`` (clip accuracy, macro F1, balanced accuracy of all classes against background, their
+        ``n``, and the confusion matrix, rows true), the temperature (Guo et al. 2017, arXiv 1706.04599) and, for each
+        class, the threshold of best F1 among patches.
+    """
+    logits = np.full((len(clips), len(clips.classes)), np.nan)
+    patch_logits, patch_labels = [], []
+    trainer = Trainer(clips, epochs=epochs, seed=seed)
+    for train, test in split_clips(clips, folds=folds, seed=seed):
+        network = trainer.fit(train)
+        each = np.split(
+            compute_logits(network, np.concatenate([clips.patches[i] for i in test])),
+            np.cumsum([len(clips.patches[i]) for i in test])[:-1],
+        )
+        logits[test] = [part.mean(axis=0) for part in each]
+        patch_logits += each
+        patch_labels += [np.full(len(part), clips.labels[i]) for part, i in zip(each, test, strict=True)]
+    tested = np.isfinite(logits).all(axis=1)
+    all_logits, all_labels = np.concatenate(patch_logits), np.concatenate(patch_labels)
+    temperature = fit_temperature(all_logits, all_labels)
+    probability = softmax(all_logits / temperature)
+    card = {
+        "classes": list(clips.classes),
+        "features": dict(FEATURES),
+        "temperature": temperature,
+        "thresholds": {name: best_threshold(probability[:, i], all_labels == i) for i, name in enumerate(clips.classes)},
+        "training": {
+            "fingerprint": clips.fingerprint, "clips": len(clips), "sources": len(set(clips.source_id)), "epochs": epochs,
+            "folds": folds, "seed": seed,
+            "never_tested": sorted({str(name) for name in clips.category[~tested]}),
+        },
+        "metrics": measure_accuracy(clips.labels[tested], logits[tested].argmax(axis=1), clips.classes),
+    }  # fmt: skip
+    return SoundModel(trainer.fit(np.arange(len(clips))), card)
+
+
+def measure_accuracy(truth: np.ndarray, guess: np.ndarray, classes: Sequence[str]) -> dict[str, object]:
+    """Accuracy, macro F1 and confusion matrix (rows true) of class positions, and how well background is told from the rest."""
+    from sklearn.metrics import accuracy_score, balanced_accuracy_score, confusion_matrix, f1_score
+
+    heard = np.array(classes) != BACKGROUND
+    return {
+        "n": len(truth),
+        "accuracy": float(accuracy_score(truth, guess)),
+        "macro_f1": float(f1_score(truth, guess, average="macro", labels=np.unique(truth), zero_division=0)),
+        "background_balanced_accuracy": float(balanced_accuracy_score(heard[truth], heard[guess])),
+        "confusion": confusion_matrix(truth, guess, labels=np.arange(len(classes))).tolist(),
+    }
+
+
+def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
+    """Divisor of the logits, dims (patch, class), that makes their probabilities fit the labels best [1]."""
+    choices = np.geomspace(0.25, 8.0, 61)
+    rows = np.arange(len(labels))
+    losses = [-np.log(softmax(logits / choice)[rows, labels] + 1e-12).mean() for choice in choices]
+    return float(choices[int(np.argmin(losses))])
+
+
+def best_threshold(probability: np.ndarray, truth: np.ndarray) -> float:
+    """Probability from which calling a class has the best F1, between 0.3 and 0.9."""
+    choices = np.linspace(0.3, 0.9, 61)
+    hits = [np.count_nonzero(truth & (probability >= choice)) for choice in choices]
+    called = [np.count_nonzero(probability >= choice) for choice in choices]
+    return float(choices[int(np.argmax([2 * h / max(c + truth.sum(), 1) for h, c in zip(hits, called, strict=True)]))])
+
+
+def detect_sounds(recording: xr.DataArray, model: SoundModel, *, min_probability: float = 0.5) -> pd.DataFrame:
+    """Where in a recording the sounds of people are heard.
+
+    Windows of 1.5 s, one every 0.38 s, are classified; neighbours of one class above its threshold become one row, trimmed
+    to where its level rises above the quietest of the window. Background is no row.
+
+    Parameters
+    ----------
+    recording
+        Samples [1] of any rate, dim ``time`` [s].
+    model
+        Trained model.
+    min_probability
+        Least probability [1]; the threshold of a class is used where it is higher.
+
+    Returns
+    -------
+    pd.DataFrame
+        ``start_time_s``, ``end_time_s`` [s], ``sound_class``, ``probability`` [1] of its best window, in order of time.
+        Words that are spoken are nowhere kept.
+    """
+    mel = log_mel(recording)
+    patches, first_frame = cut_patches(mel, step_frames=FRAMES // 4)
+    probability = model.probabilities(patches)
+    best = probability.argmax(axis=1)
+    limits = np.array([max(model.card["thresholds"][name], min_probability) for name in model.classes])
+    called = np.where(probability[np.arange(len(best)), best] >= limits[best], best, -1)
+    rows = []
+    for position, name in enumerate(model.classes):
+        if name == BACKGROUND:
+            continue
+        heard = np.flatnonzero(called == position)
+        for run in np.split(heard, np.flatnonzero(np.diff(first_frame[heard]) > FRAMES // 2) + 1):
+            if run.size:
+                first, last = trim(mel, first_frame[run[0]], min(first_frame[run[-1]] + FRAMES, mel.shape[1]))
+                rows.append((first * FRAME_S, last * FRAME_S, name, float(probability[run, position].max())))
+    sounds = pd.DataFrame(rows, columns=list(SOUND_COLUMNS)).astype(SOUND_COLUMNS)
+    sounds[["start_time_s", "end_time_s"]] += first_time(recording)
+    return sounds.sort_values("start_time_s", ignore_index=True)
+
+
+def trim(mel: np.ndarray, first: int, last: int) -> tuple[int, int]:
+    """Frames from ``first`` to ``last`` without what is quieter than half-way [dB] from the floor of the recording to the peak.
+
+    A sound less than 6 dB above the floor, or one that never pauses, keeps its windows.
+    """
+    level = np.log10((10.0**mel).sum(axis=0))
+    floor, peak = np.quantile(level, 0.1), level[first:last].max()
+    loud = np.flatnonzero(level[first:last] >= (floor + peak) / 2)
+    if peak - floor < 0.6 or not loud.size:
+        return int(first), int(last)
+    return int(first + loud[0]), int(first + loud[-1] + 1)
+
+
+def save_sound_model(model: SoundModel) -> dict[str, bytes]:
+    """Files of a model, ``{name: content}``: the network without optimiser, and the card. The same model gives the same bytes."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / NETWORK_FILE
+        model.network.save(path, include_optimizer=False)
+        network = drop_dates(path.read_bytes())
+    card = json.dumps(model.card, indent=1, sort_keys=True, ensure_ascii=False)
+    return {NETWORK_FILE: network, CARD_FILE: card.encode()}
+
+
+def drop_dates(archive: bytes) -> bytes:
+    """A ``.keras`` archive without the moment at which it was saved."""
+    fixed = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(archive)) as source, zipfile.ZipFile(fixed, "w", zipfile.ZIP_DEFLATED) as target:
+        for name in sorted(source.namelist()):
+            content = source.read(name)
+            if name == "metadata.json":
+                content = json.dumps(json.loads(content) | {"date_saved": ""}, sort_keys=True).encode()
+            target.writestr(zipfile.ZipInfo(name), content)
+    return fixed.getvalue()
+
+
+def load_sound_model(files: Mapping[str, Path]) -> SoundModel:
+    """A model from its files by name; raises :class:`InputError` where one is missing or it was trained on other features."""
+    missing = {NETWORK_FILE, CARD_FILE} - set(files)
+    if missing:
+        raise InputError(f"a sound model has the files {NETWORK_FILE} and {CARD_FILE}; missing: {', '.join(sorted(missing))}")
+    card = json.loads(Path(files[CARD_FILE]).read_text(encoding="utf-8"))
+    if card.get("features") != dict(FEATURES):
+        raise InputError(
+            f"{files[CARD_FILE]}: the model was trained on features {card.get('features')}; this version makes {dict(FEATURES)}. "
+            "Train it again with 05_bioacoustics/01_train_sound_model"
+        )
+    return SoundModel(keras.models.load_model(files[NETWORK_FILE], compile=False), card)
+
+
+def compute_logits(network: keras.Model, patches: np.ndarray, *, batch: int = 64) -> np.ndarray:
+    """Outputs of a network for log-mel patches, dims (patch, class); batches are filled up so that one size is compiled."""
+    short = -len(patches) % batch
+    filled = np.concatenate([patches, np.repeat(patches[-1:], short, axis=0)])
+    return np.asarray(network.predict(normalize(filled), batch_size=batch, verbose=0))[: len(patches)]
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """Probabilities [1] of logits along the last axis."""
+    shifted = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    return shifted / shifted.sum(axis=-1, keepdims=True)
