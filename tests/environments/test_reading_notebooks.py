@@ -10,21 +10,13 @@ START = ROOT / "notebooks" / "00_start" / "01_explore_products.ipynb"
 HEALTH = ROOT / "environments" / "health" / "01_check_deployment.ipynb"
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory) -> Path:
-    """Folder of this file's executed notebooks and of a store that no other test fills."""
-    return tmp_path_factory.mktemp("reading")
-
-
 @pytest.fixture
-def execute(folder, monkeypatch):
-    monkeypatch.setenv("CEIBA_STORE", str(folder / "store"))
-    monkeypatch.delenv("CEIBA_DB_URL", raising=False)
-    monkeypatch.delenv("CEIBA_LOCAL", raising=False)
+def execute(store, tmp_path):
+    """A function that runs a notebook on the session's store and returns what it showed."""
 
     def run(path: Path, **parameters):
         done = papermill.execute_notebook(
-            path, folder / path.name, parameters=parameters, progress_bar=False, cwd=folder
+            path, tmp_path / path.name, parameters=parameters, progress_bar=False, cwd=tmp_path
         )
         return "\n".join(
             str(output.get("data", {}).get("text/plain", ""))
@@ -44,9 +36,9 @@ def test_first_notebook_runs_before_anything_was_made(execute):
 
 
 @pytest.mark.slow
-def test_deployment_of_this_machine_is_healthy(execute, folder):
+def test_deployment_of_this_machine_is_healthy(execute, store):
     execute(HEALTH, area="simulated")
-    assert not list((folder / "store").glob("health-check*"))
+    assert not list(store.glob("health-check*"))
 
 
 @pytest.mark.slow
