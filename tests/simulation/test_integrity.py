@@ -68,6 +68,24 @@ def test_condition_is_autocorrelated_and_worse_near_roads(world):
     assert hemeroby[road_m < 200].mean() > hemeroby[road_m > 600].mean() + 3
 
 
+def test_posterior_of_the_network_is_calibrated_on_the_truth(world):
+    # Bayes by hand: what is drawn from a network must be told by it as often as it says.
+    network, states = integrity.known_network(), world.condition[2020].states
+    cover, change, greenness, variability, truth = (
+        states[name].ravel() for name in ("land_cover", "change", "greenness", "variability", "condition")
+    )
+    prior = network.nodes["condition"].table[cover, change]
+    joint = prior * network.nodes["greenness"].table[cover, :, greenness]
+    joint *= network.nodes["variability"].table[cover, :, variability]
+    posterior = joint / joint.sum(axis=1, keepdims=True)
+    is_true = truth[:, None] == np.arange(5)
+    for low, high in ((0, 0.1), (0.1, 0.3), (0.3, 0.5), (0.5, 0.7)):
+        here = (posterior >= low) & (posterior < high)
+        assert is_true[here].mean() == pytest.approx(posterior[here].mean(), abs=0.03)
+    gain = np.log(posterior[is_true]).mean() - np.log(prior[is_true]).mean()
+    assert gain > 0.1
+
+
 def test_truth_on_file_is_the_truth(area_folder, world):
     with rasterio.open(area_folder / "truth/integrity_2020.tif") as raster:
         assert raster.res == (80, 80)

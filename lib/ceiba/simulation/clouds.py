@@ -101,7 +101,9 @@ def make_sky(
     cloud = cloud_wide[top : top + shape[0], left : left + shape[1]]
     shadow = cloud_wide[top - down : top - down + shape[0], left - right : left - right + shape[1]]
     veil = smooth_field(random, shape, range_px=90)
-    cirrus = np.where(veil > np.quantile(veil, 1 - cirrus_cover), 0.12, 0.0) if cirrus_cover > 0 else np.zeros(shape)
+    cirrus = np.zeros(shape)
+    if cirrus_cover > 0:
+        cirrus = 0.12 * np.clip((veil - np.quantile(veil, 1 - cirrus_cover)) / 0.4, 0, 1)
     mist = haze * np.clip(1 + 0.6 * smooth_field(random, shape, range_px=130), 0, None)
     return Sky(*(part.astype(np.float32) for part in (cloud, shadow, cirrus, mist)))
 

@@ -7,7 +7,7 @@ import shapely
 from scipy import ndimage
 
 from ceiba.simulation.files import write_shapes
-from ceiba.simulation.layout import BOUNDS, CELL_M, LEFT_M, TOP_M, YEARS, random_stream
+from ceiba.simulation.layout import BOUNDS, CELL_M, LEFT_M, TILE_M, TOP_M, YEARS, random_stream
 from ceiba.simulation.world import World
 
 
@@ -41,24 +41,29 @@ def rectangles_around(mask: np.ndarray, *, count: int, half_m: float) -> list[sh
     return found
 
 
+def in_each_tile(mask: np.ndarray, *, count: int, half_m: float) -> list[shapely.Polygon]:
+    """:func:`rectangles_around` in each tile by itself, so that no tile is without, dims of ``mask`` ``(y, x)`` at 80 m."""
+    tile_of_column = np.arange(mask.shape[1]) // round(TILE_M / CELL_M)
+    return [
+        square
+        for tile in np.unique(tile_of_column)
+        for square in rectangles_around(mask & (tile_of_column == tile), count=count, half_m=half_m)
+    ]
+
+
 def write_vector_files(folder: Path, world: World) -> None:
     """Write boundaries, protected areas and incentive areas as GeoJSON below ``folder``."""
     condition = world.condition[YEARS[0]].states["condition"]
     cover = world.condition[YEARS[0]].states["land_cover"]
     names = ["Municipio Poniente (simulado)", "Municipio Centro (simulado)", "Municipio Oriente (simulado)"]
     _write(folder / "boundaries.geojson", municipalities(world), names, ["municipality"] * 3)
-    reserves = rectangles_around((condition <= 1) & (cover <= 1), count=2, half_m=330)
+    reserves = in_each_tile((condition <= 1) & (cover <= 1), count=1, half_m=330)
     names = ["Reserva de la Ceiba (simulada)", "Santuario del Jaguar (simulado)"]
-    _write(
-        folder / "protected_areas.geojson",
-        reserves,
-        names[: len(reserves)],
-        ["reserve", "sanctuary"][: len(reserves)],
-    )
-    forest = rectangles_around((cover == 0) & (condition >= 1), count=3, half_m=160)
-    farms = rectangles_around(cover == 3, count=2, half_m=160)
-    names = [f"Servicios ambientales {n + 1} (simulado)" for n in range(len(forest))]
-    names += [f"Agroforestería {n + 1} (simulada)" for n in range(len(farms))]
+    _write(folder / "protected_areas.geojson", reserves, names, ["reserve", "sanctuary"])
+    forest = in_each_tile((cover == 0) & (condition >= 1), count=2, half_m=140)
+    farms = in_each_tile(cover == 3, count=1, half_m=140)
+    names = [f"Servicios ambientales {number + 1} (simulado)" for number in range(len(forest))]
+    names += [f"Agroforestería {number + 1} (simulada)" for number in range(len(farms))]
     kinds = ["payment_for_services"] * len(forest) + ["agroforestry"] * len(farms)
     _write(folder / "incentives.geojson", [*forest, *farms], names, kinds)
 
