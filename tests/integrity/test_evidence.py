@@ -14,7 +14,6 @@ from ceiba.errors import NetworkError
 from ceiba.integrity.evidence import (
     bin_states,
     class_states,
-    describe_evidence,
     detector_likelihood,
     gather_evidence,
     learn_bins,
@@ -96,8 +95,6 @@ def test_classes_by_majority_and_means_where_data_are():
     # Mean of 0.2 and 0.8, then nothing.
     assert states["green"].values.tolist() == [[1, MISSING]]
     assert states["y"].values.tolist() == [20.0] and states["x"].values.tolist() == [20.0, 60.0]
-    told = describe_evidence(tested, states)
-    assert told["seen"].tolist() == [1.0, 0.5]
     maps = Inference(tested).posterior({name: states[name].values for name in states.data_vars})
     assert maps.signs_observed.tolist() == [[2, 1]]
 

@@ -55,7 +55,9 @@ def quantile_edges(values: np.ndarray, count: int) -> tuple[float, ...]:
     two values differ.
     """
     values = np.asarray(values, float)
-    different, shares = np.unique(values[np.isfinite(values)], return_counts=True)
+    # Hashing first leaves a few thousand values to sort: maps are stored in steps.
+    counted = pd.Series(values[np.isfinite(values)]).value_counts(sort=False).sort_index()
+    different, shares = counted.index.to_numpy(), counted.to_numpy()
     if different.size < 2:
         raise NetworkError(f"cannot cut bins: only {different.size} different values")
     edges: list[float] = []
@@ -191,15 +193,16 @@ def open_evidence(task: "Task", network: Network) -> dict[str, xr.Dataset | pd.D
     return opened
 
 
-def describe_evidence(network: Network, evidence: xr.Dataset, language: str = "en") -> pd.DataFrame:
-    """One row an evidence node: ``node`` (its title), ``source``, and the share of pixels where it was ``seen`` [1]."""
-    rows = []
-    for name in network.evidence_nodes:
-        node = network.nodes[name]
-        seen = float((evidence[name] != MISSING).mean()) if name in evidence else 0.0
-        source = f"{node.source.name}: {node.source.measurement}" if node.source else ""
-        rows.append({"node": node.title.get(language, name), "source": source, "seen": seen})
-    return pd.DataFrame(rows)
+def open_truth(task: "Task", network: Network, geobox: GeoBox) -> xr.DataArray:
+    """True states of the query on the target grid, uint8, 255 where there is no reference, dims (y, x).
+
+    The reference is the source of the query; it is never evidence.
+    """
+    query = network.nodes[network.query]
+    if query.source is None or not task.has(query.source.name):
+        nothing = np.full(tuple(geobox.shape), MISSING, np.uint8)
+        return xr.DataArray(nothing, dims=("y", "x"), coords=_coordinates(geobox))
+    return node_states(query, task.open(query.source.name, measurements=[query.source.measurement]), geobox)
 
 
 def sources(network: Network) -> dict[str, list[Source]]:

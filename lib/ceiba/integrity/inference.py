@@ -345,7 +345,7 @@ def map_integrity(
 
     References
     ----------
-    Equihua et al. 2020, Ecosystem integrity and the ecosystem-condition account of Mexico.
+    Equihua et al. 2020, Ecosystem antifragility: beyond integrity and resilience, doi:10.7717/peerj.8533.
     """
     soft = {str(name): array.transpose(..., "state").values for name, array in (likelihoods or {}).items()}
     hard = {str(name): array.values for name, array in evidence.data_vars.items()}
@@ -366,3 +366,12 @@ def map_integrity(
         },
         coords=evidence.coords,
     )
+
+
+def posterior_at(inference: Inference, evidence: xr.Dataset, truth: xr.DataArray) -> tuple[np.ndarray, np.ndarray]:
+    """Posteriors [1], dims (pixel, state), and true states, dims (pixel), of the pixels whose truth is known."""
+    known = truth.values != MISSING
+    states = {str(name): array.values[known] for name, array in evidence.data_vars.items()}
+    found = inference.posterior(states, probabilities=True)
+    seen = found.signs_observed > 0
+    return found.probabilities[seen], truth.values[known][seen]

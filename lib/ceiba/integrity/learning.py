@@ -18,6 +18,8 @@ from ceiba.networks import Network
 # A row with missing cells is completed in every possible way; a chunk of completions stays below 64 MB.
 MOST_COMPLETIONS = 1 << 16
 CHUNK_CELLS = 1 << 23
+# A pattern of missing cells is a number of this many bits.
+MOST_NODES = 62
 
 
 def shrink_counts(counts: np.ndarray, prior_strength: float) -> np.ndarray:
@@ -90,7 +92,7 @@ def fit_with_missing(
     *,
     prior_strength: float = 10.0,
     weights: np.ndarray | None = None,
-    tolerance: float = 1e-4,
+    tolerance: float = 1e-3,
     max_iterations: int = 200,
 ) -> Network:
     """Network learned by expectation maximisation from observations with missing cells (255).
@@ -170,19 +172,15 @@ def _group_rows(network: Network, columns: Mapping[str, np.ndarray], weights: np
     frame["weight"] = 1.0 if weights is None else np.asarray(weights, float)
     distinct = frame.groupby(list(columns), sort=False)["weight"].sum().reset_index()
     lacking = distinct[list(columns)].to_numpy() == MISSING
+    if len(columns) > MOST_NODES:
+        raise NetworkError(f"network {network.name}: {len(columns)} nodes, EM takes at most {MOST_NODES}")
+    pattern = lacking @ (1 << np.arange(len(columns)))
     groups = []
-    for pattern in np.unique(lacking, axis=0):
-        rows = distinct[(lacking == pattern).all(axis=1)]
-        observed = {name for name, absent in zip(columns, pattern, strict=True) if not absent}
+    for rows in (distinct[pattern == number] for number in np.unique(pattern)):
+        observed = {name for name in columns if rows[name].iloc[0] != MISSING}
         relevant = relevant_nodes(network, observed)
-        groups.append(
-            (
-                {n: rows[n].to_numpy() for n in columns},
-                rows["weight"].to_numpy(),
-                relevant - observed,
-                relevant,
-            )
-        )
+        values = {name: rows[name].to_numpy() for name in columns}
+        groups.append((values, rows["weight"].to_numpy(), relevant - observed, relevant))
     return groups
 
 
