@@ -104,7 +104,11 @@ def find_bursts(
 
 
 def spectrogram(
-    recording: xr.DataArray, *, window_s: float = WINDOW_S, step_s: float = STEP_S, band_hz: tuple[float, float] = (0, 250e3)
+    recording: xr.DataArray,
+    *,
+    window_s: float = WINDOW_S,
+    step_s: float = STEP_S,
+    band_hz: tuple[float, float] = (0, 250e3),
 ) -> xr.DataArray:
     """Power spectrogram in seconds and hertz.
 

@@ -20,7 +20,15 @@ from keras import layers
 
 from ceiba.bioacoustics.recordings import first_time, read_recording
 from ceiba.bioacoustics.sound_patches import (
-    BANDS, FEATURES, FRAME_S, FRAMES, cut_patches, log_mel, normalize, sounding_patches, vary_patches,
+    BANDS,
+    FEATURES,
+    FRAME_S,
+    FRAMES,
+    cut_patches,
+    log_mel,
+    normalize,
+    sounding_patches,
+    vary_patches,
 )  # fmt: skip
 from ceiba.errors import InputError
 
@@ -349,7 +357,9 @@ def load_sound_model(files: Mapping[str, Path]) -> SoundModel:
     """A model from its files by name; raises :class:`InputError` where one is missing or it was trained on other features."""
     missing = {NETWORK_FILE, CARD_FILE} - set(files)
     if missing:
-        raise InputError(f"a sound model has the files {NETWORK_FILE} and {CARD_FILE}; missing: {', '.join(sorted(missing))}")
+        raise InputError(
+            f"a sound model has the files {NETWORK_FILE} and {CARD_FILE}; missing: {', '.join(sorted(missing))}"
+        )
     card = json.loads(Path(files[CARD_FILE]).read_text(encoding="utf-8"))
     if card.get("features") != dict(FEATURES):
         raise InputError(

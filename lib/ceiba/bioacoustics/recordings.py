@@ -359,7 +359,9 @@ def site_of(path: Path, metadata: RecorderMetadata) -> str:
     """Name of the site: what stands before the date in the file name, else the serial number, else the folder."""
     before_date = re.split(r"(?<!\d)(?:19|20)\d{6}[_-]\d{6}", path.stem)[0].strip("_- ")
     named = before_date if before_date != path.stem else ""
-    folders = [folder.name for folder in path.parents if folder.name not in ("recordings", "clips", "data", "audio", "")]
+    folders = [
+        folder.name for folder in path.parents if folder.name not in ("recordings", "clips", "data", "audio", "")
+    ]
     return named or metadata.serial or (folders or [""])[0]
 
 

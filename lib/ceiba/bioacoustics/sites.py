@@ -15,7 +15,12 @@ KEYS = ["site", "night"]
 
 
 def site_nights(
-    calls: pd.DataFrame, sounds: pd.DataFrame, recordings: pd.DataFrame, *, sound_classes: Iterable[str] = ()
+    calls: pd.DataFrame,
+    sounds: pd.DataFrame,
+    recordings: pd.DataFrame,
+    *,
+    sound_classes: Iterable[str] = (),
+    max_gap_s: float = 1.0,
 ) -> pd.DataFrame:
     """One row a site and night at which anything was recorded.
 
@@ -33,6 +38,8 @@ def site_nights(
         Inventory of :func:`ceiba.bioacoustics.recordings.read_all`. Dead microphones count as nothing recorded.
     sound_classes
         Classes that have a column, ``<class>_s``; by default those that occur in ``sounds``.
+    max_gap_s
+        Longest pause inside a bat pass [s].
 
     Returns
     -------
@@ -55,7 +62,7 @@ def site_nights(
     table["recordings"] = count(alive, table.index)
     table["recorded_s"] = total(alive, table.index)
     table["ultrasound_s"] = total(ultrasound, table.index)
-    passes = calls.assign(pass_number=number_passes(calls)).drop_duplicates(["path", "pass_number"])
+    passes = calls.assign(pass_number=number_passes(calls, max_gap_s=max_gap_s)).drop_duplicates(["path", "pass_number"])
     could_hear = table["ultrasound_s"] > 0
     table["bat_calls"] = count(place(calls, recordings), table.index).where(could_hear)
     table["bat_passes"] = count(place(passes, recordings), table.index).where(could_hear)

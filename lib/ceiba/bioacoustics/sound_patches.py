@@ -100,7 +100,9 @@ def vary_patches(random: np.random.Generator, patches: np.ndarray, backgrounds: 
     frames = (np.arange(FRAMES) + random.integers(0, FRAMES, (count, 1))) % FRAMES
     varied = np.take_along_axis(patches, frames[:, np.newaxis, :], axis=2)
     other = backgrounds[random.integers(0, len(backgrounds), count)]
-    below = random.uniform(-1.5, 0.0, (count, 1, 1)) + varied.max((1, 2), keepdims=True) - other.max((1, 2), keepdims=True)
+    below = (
+        random.uniform(-1.5, 0.0, (count, 1, 1)) + varied.max((1, 2), keepdims=True) - other.max((1, 2), keepdims=True)
+    )
     mixed = np.log10(10.0**varied + 10.0 ** (other + below))
     varied = np.where(random.random((count, 1, 1)) < 0.25, mixed, varied)
     band, frame = np.arange(BANDS)[:, np.newaxis], np.arange(FRAMES)
