@@ -13,7 +13,7 @@ from ceiba.classification.forest import Forest
 from ceiba.classification.models import (
     LandCoverModel,
     calibrate,
-    cross_predict,
+    choose_shape,
     grow_forest,
     map_land_cover,
     predict_probabilities,
@@ -38,12 +38,12 @@ def trained(training):
     blocks = spatial_blocks(training.x, training.y, 1000)
     folds = blocked_folds(training.codes, blocks, seed=7)
     classes = np.unique(training.codes).astype("int64")
-    held_out = cross_predict(training, folds, classes, trees=50, seed=7)
+    shape, held_out = choose_shape(training, folds, classes, trees=50, seed=7)
     index = np.searchsorted(classes, training.codes)
     calibration = calibrate(held_out, index, folds, trees=50)
     accuracy = measure_accuracy(classes[held_out.argmax(axis=1)], training.codes, classes, blocks=blocks)
     metrics = {"blocked": accuracy.summary()}
-    return train_model(training, LEGEND, calibration, trees=50, seed=7, metrics=metrics), calibration, accuracy
+    return train_model(training, LEGEND, calibration, shape=shape, trees=50, seed=7, metrics=metrics), calibration, accuracy
 
 
 def write_files(folder, files):
@@ -75,7 +75,7 @@ def test_published_partitions_are_predicted_at_least_as_well_as_published(traini
     for rows in list(partitions.values())[:10]:
         learn = np.zeros(len(training), dtype=bool)
         learn[np.array(rows) - 1] = True
-        forest = grow_forest(training.features[learn], training.codes[learn], trees=100, seed=0)
+        forest = grow_forest(training.features[learn], training.codes[learn], shape="diverse", trees=100, seed=0)
         predicted = forest.classes[forest.predict_proba(training.features[~learn]).argmax(axis=1)]
         scores.append((predicted == training.codes[~learn]).mean())
     assert np.mean(scores) >= 0.978
@@ -94,7 +94,9 @@ def test_calibration_is_kept_only_where_it_helps_on_other_folds(trained):
 
 def test_the_same_training_gives_the_same_bytes_and_reads_back(tmp_path, training, trained):
     model = trained[0]
-    again = train_model(training, LEGEND, trained[1], trees=50, seed=7, metrics=model.card["metrics"])
+    again = train_model(
+        training, LEGEND, trained[1], shape=model.card["shape"], trees=50, seed=7, metrics=model.card["metrics"]
+    )
     assert again.to_files() == model.to_files()
     read = LandCoverModel.read(write_files(tmp_path, model.to_files()))
     assert np.array_equal(read.predict_samples(training.features), model.predict_samples(training.features))
@@ -144,7 +146,7 @@ def test_map_of_hand_worked_probabilities():
 
 def test_one_class_is_no_training(training):
     with pytest.raises(InputError, match="at least two classes"):
-        grow_forest(training.features[:5], np.ones(5))
+        grow_forest(training.features[:5], np.ones(5), shape="diverse", trees=5, seed=0)
 
 
 def test_arrow_strings_reach_the_forest(mato_grosso):

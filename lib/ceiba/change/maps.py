@@ -1,0 +1,164 @@
+"""Change maps: threshold, minimum mapping unit, direction and areas."""
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from scipy import ndimage
+
+from ceiba import labels
+from ceiba.change.irmad import irmad
+from ceiba.change.vectors import compare_mosaics
+from ceiba.classification.areas import pixel_areas
+from ceiba.errors import InputError, ParameterError
+
+NODATA, NO_CHANGE, CHANGE = 0, 1, 2
+METHODS = ("change_vectors", "irmad")
+BANDS = ("blue", "green", "red", "nir")
+
+
+def detect_change(mosaics: xr.Dataset, *, first_year: int, last_year: int, method: str) -> xr.DataArray:
+    """Probability of no change between the mosaics of two years.
+
+    Parameters
+    ----------
+    mosaics
+        Annual geomedians, blue green red nir [1], dims ``(time, y, x)``.
+    first_year, last_year
+        Years to compare.
+    method
+        ``change_vectors`` (:func:`ceiba.change.vectors.compare_mosaics`) or ``irmad`` (:func:`ceiba.change.irmad.irmad`).
+
+    Returns
+    -------
+    xr.DataArray
+        Probability [1] that unchanged land shows such a difference, dims ``(y, x)``; NaN is no data.
+
+    Raises
+    ------
+    ParameterError
+        On an unknown method.
+    InputError
+        Where a year has no mosaic.
+    """
+    if method not in METHODS:
+        raise ParameterError(f"method {method!r}: allowed are {', '.join(METHODS)}")
+    before, after = (
+        np.stack([year_of(mosaics[band], year).values for band in BANDS]).astype("float64") for year in (first_year, last_year)
+    )
+    found = compare_mosaics(before, after) if method == "change_vectors" else irmad(before, after)
+    return year_of(mosaics[BANDS[0]], last_year).copy(data=found.no_change).assign_attrs(units="1")
+
+
+def year_of(series: xr.DataArray, year: int) -> xr.DataArray:
+    """Layer of one year, dims ``(y, x)``; raises :class:`InputError` naming the years that exist."""
+    years = series["time"].dt.year.values.tolist() if "time" in series.dims else []
+    if year not in years:
+        raise InputError(f"no mosaic of {year}; there are {', '.join(map(str, years)) or 'mosaics of one year only'}")
+    return series.isel(time=years.index(year), drop=True)
+
+
+def false_discovery_threshold(no_change: np.ndarray, rate: float) -> float:
+    """Largest probability at which a share ``rate`` of the pixels called changed is false at most.
+
+    Benjamini and Hochberg 1995 (doi:10.1111/j.2517-6161.1995.tb02031.x).
+
+    Parameters
+    ----------
+    no_change
+        Probabilities of no change [1], any dims, NaN is no data.
+    rate
+        Share of false discoveries [1].
+
+    Returns
+    -------
+    float
+        Pixels with a probability of at most this are changed; 0 where there is no such pixel.
+    """
+    values = np.sort(no_change[np.isfinite(no_change)])
+    within = values <= rate * np.arange(1, values.size + 1) / max(values.size, 1)
+    return float(values[np.flatnonzero(within)[-1]]) if within.any() else 0.0
+
+
+def map_change(
+    no_change: xr.DataArray, *, significance: float, false_discovery_rate: float = 0.0, minimum_area_ha: float = 0.0
+) -> xr.Dataset:
+    """Change map from probabilities of no change.
+
+    Parameters
+    ----------
+    no_change
+        Dims ``(y, x)`` with a geobox (``.odc``), NaN is no data.
+    significance
+        A pixel below this probability of no change [1] is changed.
+    false_discovery_rate
+        Where above 0 it takes the place of ``significance``, see :func:`false_discovery_threshold`.
+    minimum_area_ha
+        Patches of changed pixels (corners touch) with a smaller true area [ha] are no change.
+
+    Returns
+    -------
+    xr.Dataset
+        change_probability [1] float32, 1 - no_change; change uint8: 0 no data, 1 no change, 2 change.
+    """
+    values = no_change.values
+    seen = np.isfinite(values)
+    limit = false_discovery_threshold(values, false_discovery_rate) if false_discovery_rate > 0 else significance
+    changed = seen & (np.where(seen, values, 1.0) <= limit) & (limit > 0)
+    if minimum_area_ha > 0:
+        changed = remove_small_patches(changed, pixel_areas(no_change.odc.geobox).values, minimum_area_ha)
+    codes = np.where(seen, np.where(changed, CHANGE, NO_CHANGE), NODATA).astype("uint8")
+    probability = (1 - no_change).astype("float32").assign_attrs(units="1")
+    return xr.Dataset(
+        {"change_probability": probability, "change": no_change.copy(data=codes).assign_attrs(units="class", nodata=NODATA)}
+    )
+
+
+def remove_small_patches(changed: np.ndarray, area_ha: np.ndarray, minimum_ha: float) -> np.ndarray:
+    """Changed pixels in patches of at least ``minimum_ha`` [ha]; ``area_ha`` holds the true area of each pixel."""
+    patches, _ = ndimage.label(changed, structure=np.ones((3, 3)))
+    area = np.bincount(patches.ravel(), weights=area_ha.ravel())
+    # A millionth of slack: ten pixels of 0.01 ha are 0.1 ha, whatever the rounding.
+    return changed & (area[patches] >= minimum_ha * (1 - 1e-6))
+
+
+def change_areas(change: xr.DataArray, ndvi_difference: xr.DataArray) -> pd.DataFrame:
+    """Areas of change by direction.
+
+    Parameters
+    ----------
+    change
+        Codes of :func:`map_change`, dims ``(y, x)`` with a geobox.
+    ndvi_difference
+        NDVI of the last year minus that of the first [1], same grid.
+
+    Returns
+    -------
+    pd.DataFrame
+        Rows no_change, loss and gain (of greenness, NDVI down or up), no_data: direction, name_es, name_en, patches, pixels,
+        area_ha and share [1] of the land with data.
+    """
+    area = pixel_areas(change.odc.geobox).values
+    codes, difference = change.values, ndvi_difference.values
+    masks = {
+        "no_change": codes == NO_CHANGE,
+        "loss": (codes == CHANGE) & ~(difference > 0),
+        "gain": (codes == CHANGE) & (difference > 0),
+        "no_data": codes == NODATA,
+    }
+    total = float(area[codes != NODATA].sum())
+    rows = []
+    for direction, mask in masks.items():
+        hectares = float(area[mask].sum())
+        counted = direction in ("loss", "gain")
+        rows.append(
+            {
+                "direction": direction,
+                "name_es": labels.text(f"change.{direction}", "es"),
+                "name_en": labels.text(f"change.{direction}", "en"),
+                "patches": int(ndimage.label(mask, structure=np.ones((3, 3)))[1]) if counted else 0,
+                "pixels": int(mask.sum()),
+                "area_ha": hectares,
+                "share": hectares / total if total and direction != "no_data" else 0.0,
+            }
+        )
+    return pd.DataFrame(rows)
