@@ -4,6 +4,7 @@ import importlib.util
 import json
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -173,3 +174,27 @@ def add_tiny_area_to(store: Path, archive: Path, name: str = "tiny") -> str:
     (folder / "area.yml").write_text(yaml.safe_dump(area))
     (folder / "catalog.yml").write_text(yaml.safe_dump(catalog))
     return name
+
+
+@pytest.fixture
+def debian_postgresql(tmp_path) -> Iterator[str]:
+    """Address of a PostgreSQL of the operating system, started for the test on a socket of its own."""
+    binaries = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
+    if not binaries:
+        pytest.skip("no PostgreSQL of the operating system: apt-get install postgresql")
+    with open_folder() as folder:
+        as_user = []
+        if os.geteuid() == 0:
+            as_user = ["runuser", "-u", "postgres", "--"]
+            shutil.chown(folder, "postgres")
+
+        def call(program: str, *arguments: str) -> None:
+            subprocess.run([*as_user, str(binaries[-1] / program), *arguments], check=True, stdout=subprocess.DEVNULL)
+
+        call("initdb", "-D", str(folder / "data"), "-A", "trust", "-U", "postgres")
+        options = f"-c listen_addresses='' -k {folder}"
+        call("pg_ctl", "-D", str(folder / "data"), "-w", "-o", options, "-l", str(folder / "log"), "start")
+        try:
+            yield f"postgresql://postgres@/postgres?host={folder}"
+        finally:
+            call("pg_ctl", "-D", str(folder / "data"), "-m", "immediate", "stop")

@@ -46,7 +46,7 @@ class Result:
     @property
     def is_good(self) -> bool:
         """Whether the products are there and nothing was left out."""
-        return self.status in (DONE, MADE)
+        return self.status in (DONE, MADE) and not self.reason
 
 
 def plan_chains(
@@ -118,7 +118,8 @@ def run_units(
             if snapshot.missing:
                 result = Result(unit, BLOCKED, reason="; ".join(snapshot.missing))
             elif snapshot.is_done() or adopt_finished(unit, snapshot):
-                result = Result(unit, DONE, ids=snapshot.ids)
+                # What was left out when it was made is told at every run, until the input is mended or removed.
+                result = Result(unit, DONE, reason="; ".join(left_out(snapshot)), ids=snapshot.ids)
             else:
                 started(unit)
                 waiting.append(cluster.submit(run_unit, unit, snapshot))

@@ -53,7 +53,9 @@ def test_a_dataset_is_whole_indexed_and_verified(store):
 def test_writing_twice_keeps_the_first_and_one_dataset(store):
     dataset_id = uuid.uuid4()
     for content in (b"first", b"second"):
-        stored = storage.save_dataset(dataset_id, "products/x/1/tests/b/2019", make_writer(dataset_id, "tests/b", content))
+        stored = storage.save_dataset(
+            dataset_id, "products/x/1/tests/b/2019", make_writer(dataset_id, "tests/b", content)
+        )
     folder = Path(stored.uri.removeprefix("file://")).parent
     assert (folder / "scenes.parquet").read_bytes() == b"first"
     assert len(index.find_datasets(index.connect(), "scene_inventory", region_code="tests/b")) == 1
@@ -72,7 +74,9 @@ def test_a_newer_product_archives_the_older_and_an_older_one_comes_back(store):
     assert index.get_dataset(connection, first) is None
     assert index.get_dataset(connection, second) is not None
     save(first, [second])
-    assert [dataset.id for dataset in index.find_datasets(connection, "scene_inventory", region_code="tests/c")] == [first]
+    assert [dataset.id for dataset in index.find_datasets(connection, "scene_inventory", region_code="tests/c")] == [
+        first
+    ]
 
 
 def test_an_error_while_writing_leaves_nothing_behind(store):
@@ -110,7 +114,9 @@ def test_a_full_disk_is_a_clear_error(own_store, monkeypatch):
 
     small = own_store.parent / "small"
     small.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(small)], capture_output=True, text=True)
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(small)], capture_output=True, text=True
+    )
     if mounted.returncode:
         pytest.skip(f"cannot mount a small file system here: {mounted.stderr.strip()}")
     try:

@@ -159,6 +159,8 @@ def _read_geotiff(path: Path, names: tuple[str, ...]) -> SceneGrid:
         with rasterio.open(path) as file:
             found = {description: position + 1 for position, description in enumerate(file.descriptions)}
             missing = [name for name in names if name not in found]
+            if set(found) == {None}:
+                raise SceneError(f"{path} cannot be read: its bands have no names; is the file damaged?")
             if missing:
                 what = (
                     "its quality band"
