@@ -35,7 +35,7 @@ from ceiba.errors import InputError
 BACKGROUND = "background"
 GROUP_OF = {"gunshot": "explosion_like"}
 """Labels that are too few to be a class of their own."""
-NETWORK_FILE, CARD_FILE = "sound_model.keras", "sound_model.json"
+NETWORK_FILE, CARD_FILE = "sound_model.keras", "sound_model_card.json"
 PATCHES_A_CLIP, BATCH = 3, 64
 DETECTION_BATCH = 16
 SOUND_COLUMNS = {"start_time_s": "float64", "end_time_s": "float64", "sound_class": "object", "probability": "float64"}
