@@ -71,12 +71,12 @@ def plot_map(axes: Axes, values: xr.DataArray, *, title: str, label: str, cmap: 
     axes.set(xlabel=labels.both("integrity.easting"), ylabel=labels.both("integrity.northing"))
 
 
-def plot_signs(axes: Axes, signs_observed: xr.DataArray) -> None:
-    """Share of the pixels [%] by their number of signs."""
-    counts = np.bincount(signs_observed.values.ravel())
-    axes.bar(np.arange(counts.size), 100 * counts / counts.sum(), color=DARK)
+def plot_signs(axes: Axes, signs_observed: xr.DataArray, *, most: int) -> None:
+    """Share of the mapped pixels [%] by their number of signs, of ``most`` that the network knows."""
+    counts = np.bincount(signs_observed.values.ravel(), minlength=most + 1)[1:]
+    axes.bar(np.arange(1, most + 1), 100 * counts / max(counts.sum(), 1), color=DARK)
     axes.set(title=two_lines("integrity.signs_title"), xlabel=labels.both("integrity.signs"))
-    axes.set(ylabel=labels.both("integrity.pixels_share"))
+    axes.set(ylabel=two_lines("integrity.pixels_share"), xlim=(0.3, most + 0.7))
     axes.xaxis.get_major_locator().set_params(integer=True)
 
 
@@ -87,6 +87,7 @@ def plot_prior(axes: Axes, network: Network) -> None:
     axes.bar(network.values, prior, color=DARK)
     axes.set(title=two_lines("integrity.prior_title"), xlabel=two_lines("integrity.hemeroby"))
     axes.set(ylabel=labels.both("integrity.probability"), xlim=(-1, MOST_HEMEROBY + 1))
+    axes.set_xticks(range(0, MOST_HEMEROBY + 1, 3))
 
 
 def plot_calibration(axes: Axes, probabilities: np.ndarray, truth: np.ndarray, *, empty: str) -> None:
