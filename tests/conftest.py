@@ -156,7 +156,7 @@ def write_tiny_archive(folder: Path, dates=("2019-01-10", "2019-03-10", "2019-05
     return folder
 
 
-def add_tiny_area_to(store: Path, archive: Path, name: str = "tiny") -> str:
+def add_tiny_area_to(store: Path, archive: Path, name: str = "tiny", years: tuple[int, int] = (2019, 2019)) -> str:
     """An area of one tile whose scene archive is ``archive``; returns its name."""
     catalog = yaml.safe_load((ROOT / "catalogs" / "mexico.yml").read_text("utf-8"))
     catalog["sources"]["scene_archive"]["args"] = {"urlpath": str(archive)}
@@ -166,7 +166,7 @@ def add_tiny_area_to(store: Path, archive: Path, name: str = "tiny") -> str:
         "stages": ["ard", "mosaics", "change"],
         "crs": TINY_CRS,
         "bounds": [left, top - TINY_SIZE_M, left + TINY_SIZE_M, top],
-        "years": [2019, 2019],
+        "years": list(years),
     }
     area = {"title": {"es": name, "en": name}, "catalog": "catalog.yml", "places": {name: place}}
     folder = store / "areas" / name

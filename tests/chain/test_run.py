@@ -29,13 +29,6 @@ def ceiba(*arguments: str, code: int = 0, **environment: str) -> str:
     return done.stdout + done.stderr
 
 
-def add_two_years(add_tiny_area, store: Path, archive: Path) -> None:
-    add_tiny_area(store, archive)
-    path = store / "areas" / "tiny" / "area.yml"
-    path.write_text(path.read_text().replace("- 2019\n      - 2019", "- 2018\n      - 2019"))
-    assert len(load_areas()["tiny"].place("ard").years.years) == 2
-
-
 @pytest.fixture(scope="module")
 def finished():
     """What the first run gave, for the runs that must equal it."""
@@ -46,7 +39,7 @@ def finished():
 @pytest.mark.parametrize("jobs", [1, 2, 4])
 def test_any_number_of_jobs_gives_the_same_products(jobs, own_store, tmp_path, write_archive, add_tiny_area, finished):
     archive = write_archive(tmp_path / "archive", dates=DATES)
-    add_two_years(add_tiny_area, own_store, archive)
+    add_tiny_area(own_store, archive, years=(2018, 2019))
     told = ceiba("run", "ard", "mosaics", "--area", "tiny", "--jobs", str(jobs), "--set", "min_observations=1")
     assert "failed" not in told.replace("failed ┃", "")
     ids, files = describe_store(own_store, "tiny")
@@ -69,7 +62,7 @@ def test_a_debian_postgresql_gives_the_same_products(
     if "store" not in finished:
         pytest.skip("the run on the embedded server did not finish")
     archive = write_archive(tmp_path / "archive", dates=DATES)
-    add_two_years(add_tiny_area, own_store, archive)
+    add_tiny_area(own_store, archive, years=(2018, 2019))
     os.environ["CEIBA_DB_URL"] = debian_postgresql
     try:
         ceiba("run", "ard", "mosaics", "--area", "tiny", "--set", "min_observations=1")
