@@ -103,10 +103,12 @@ def main() -> dict[str, float]:
     figures = {}
     for name, times in seconds.items():
         result = found[name][:BANDS] if name.startswith("ceiba") else found[name].transpose(2, 0, 1)
-        figures[f"{name}: Mpx/s"] = SIDE_PX**2 / statistics.median(times) / 1e6
-        figures[f"{name}: largest error"] = measure_error(result, scenes)
+        figures[f"{name}, Mpx per CPU s"] = SIDE_PX**2 / statistics.median(times) / 1e6
+        figures[f"{name}, largest error [reflectance]"] = measure_error(result, scenes)
     for name in list(runs)[1:]:
-        figures[f"ratio to {name}"] = figures["ceiba with deviations: Mpx/s"] / figures[f"{name}: Mpx/s"]
+        figures[f"ratio to {name}"] = (
+            figures["ceiba with deviations, Mpx per CPU s"] / figures[f"{name}, Mpx per CPU s"]
+        )
     print(f"Geomedian, {DATES} dates, {BANDS} bands, {SIDE_PX} x {SIDE_PX} pixels, int16, one thread")
     for name, value in figures.items():
         print(f"  {name:40s} {value:.3g}")

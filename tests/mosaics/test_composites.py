@@ -5,7 +5,8 @@ import pytest
 import xarray as xr
 
 from ceiba.errors import InputError
-from ceiba.mosaics.composites import clear_reflectance, cwbg, ndvi_median
+from ceiba.mosaics.composites import clear_reflectance, cwbg, ndvi_median, open_water_bands
+from ceiba.mosaics.water import annual_water
 
 ROMANIA = "eo/s2_l2a_timeseries_romania"
 # Published in the README of the sample: median NDVI of the dates, mean over the area.
@@ -61,3 +62,26 @@ def test_cwbg_holds_three_indices():
     result = cwbg(bands)
     assert list(result.data_vars) == ["ndwi", "ndbi", "ndvi"]
     assert [result[name].item() for name in result] == pytest.approx([-0.22 / 0.38, -0.2, 0.5])
+
+
+@pytest.mark.parametrize(("with_landsat", "method"), [(True, "wofs"), (False, "ndwi")])
+def test_water_is_found_in_landsat_where_there_is_any(monkeypatch, with_landsat, method):
+    asked = {}
+
+    class Task:
+        def has(self, name: str) -> bool:
+            assert name == "landsat_scenes"
+            return with_landsat
+
+    def open_clear(task, *, measurements, resolution_m, sensor):
+        asked.update(resolution_m=resolution_m, sensor=sensor)
+        band = as_band([300, 0], nodata=0, scale=1e-4, offset=0.0)
+        return xr.Dataset(dict.fromkeys(measurements, band)), band > 0
+
+    monkeypatch.setattr("ceiba.ard.open_clear", open_clear)
+    bands = open_water_bands(Task())
+    assert asked["sensor"] == bands.attrs["sensor"]
+    assert (asked["resolution_m"] == 30) == with_landsat
+    water = annual_water(bands)
+    assert water.attrs["method"] == method
+    assert water.clear_count.item() == 1

@@ -43,7 +43,7 @@ HALF = np.float32(0.5)
 # Digest of band_unrolling.py and geomedian_fallback.py, which are compiled into this module's cached
 # function. Numba renews its cache only where this file changes, so a change there must change this line; a
 # test compares it.
-COMPILED_WITH = "01c9649656cc8c61"
+COMPILED_WITH = "c9e86eef5ce2541f"
 
 
 @for_each_band_count()
