@@ -25,6 +25,7 @@ ECHO_DROP_DB = 3.0
 HARMONIC_START_S = 0.006
 CONTEXT_S = 1.0
 CONTEXT_HZ = 10e3
+CONTEXT_OVERLAP = 0.5
 SWEEP_LIMIT = -0.3
 JITTER_LIMIT_HZ = 600.0
 CERTAIN_SNR_DB = 25.0
@@ -63,7 +64,7 @@ def detect_calls(
     -------
     pd.DataFrame
         One row a call, in order of time: ``start_time_s``, ``end_time_s`` [s], ``low_freq_hz``, ``high_freq_hz``,
-        ``peak_freq_hz`` [Hz], ``snr_db`` [dB], ``bandwidth_hz`` [Hz] and ``slope_hz_per_s`` [Hz/s] of its ridge,
+        ``peak_freq_hz`` [Hz], ``snr_db`` [dB, mean of three neighbouring kilohertz], ``bandwidth_hz`` [Hz] and ``slope_hz_per_s`` [Hz/s] of its ridge,
         ``call_kind`` (CF, QCF or FM). No row where the recording cannot hold the band.
 
     Raises
@@ -92,7 +93,7 @@ def find_bursts(
     """All bursts, bats or not; arguments and columns as :func:`detect_calls`.
 
     Further columns: ``sweep`` [1], correlation of frequency with time, -1 for a clean downward sweep; ``jitter_hz`` [Hz],
-    mean step of the ridge; ``group``, "bat" or "other" by the train of bursts around.
+    mean step of the ridge between spectra; ``group``, "bat" or "other" by the train of bursts around.
     """
     levels, noise_free = excess_levels(recording, band_hz)
     bursts = measure_bursts(levels, noise_free, threshold_db)
@@ -249,19 +250,22 @@ def drop_harmonics_and_echoes(bursts: pd.DataFrame) -> pd.DataFrame:
 
 
 def name_groups(bursts: pd.DataFrame) -> np.ndarray:
-    """ "bat" or "other" for every burst, by what the bursts within 1 s and 10 kHz of it do on average.
+    """ "bat" or "other" for every burst, by what the bursts within 1 s and 10 kHz of it, or of the same band, do on average.
 
     A train of bat calls sweeps downwards (mean ``sweep`` below -0.3) or holds its pitch (mean ``jitter_hz`` below 600 Hz);
     pulses of bush-crickets and of rain step up and down. Bursts 25 dB above the noise are bats in every recording we know.
     """
     start, peak = bursts["start_time_s"].to_numpy(), bursts["peak_freq_hz"].to_numpy()
+    low, high = bursts["low_freq_hz"].to_numpy(), bursts["high_freq_hz"].to_numpy()
     weight = (bursts["snr_db"].to_numpy() - 6.0).clip(1.0)
     order = np.argsort(start)
     first, last = (np.searchsorted(start[order], start + offset) for offset in (-CONTEXT_S, CONTEXT_S))
     sweep, jitter = np.empty(len(bursts)), np.empty(len(bursts))
     for i in range(len(bursts)):
         near = order[first[i] : last[i]]
-        near = near[np.abs(peak[near] - peak[i]) < CONTEXT_HZ]
+        shared = np.minimum(high[near], high[i]) - np.maximum(low[near], low[i])
+        alike = shared > CONTEXT_OVERLAP * (np.maximum(high[near], high[i]) - np.minimum(low[near], low[i]))
+        near = near[alike | (np.abs(peak[near] - peak[i]) < CONTEXT_HZ)]
         sweep[i] = np.average(bursts["sweep"].to_numpy()[near], weights=weight[near])
         jitter[i] = np.average(bursts["jitter_hz"].to_numpy()[near], weights=weight[near])
     is_bat = (sweep < SWEEP_LIMIT) | (jitter < JITTER_LIMIT_HZ) | (bursts["snr_db"].to_numpy() > CERTAIN_SNR_DB)

@@ -62,7 +62,9 @@ def site_nights(
     table["recordings"] = count(alive, table.index)
     table["recorded_s"] = total(alive, table.index)
     table["ultrasound_s"] = total(ultrasound, table.index)
-    passes = calls.assign(pass_number=number_passes(calls, max_gap_s=max_gap_s)).drop_duplicates(["path", "pass_number"])
+    passes = calls.assign(pass_number=number_passes(calls, max_gap_s=max_gap_s)).drop_duplicates(
+        ["path", "pass_number"]
+    )
     could_hear = table["ultrasound_s"] > 0
     table["bat_calls"] = count(place(calls, recordings), table.index).where(could_hear)
     table["bat_passes"] = count(place(passes, recordings), table.index).where(could_hear)
