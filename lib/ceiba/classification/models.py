@@ -193,6 +193,11 @@ class Calibration:
     calibration_error: tuple[float, float]
     probabilities: np.ndarray
 
+    @property
+    def best_error(self) -> float:
+        """Expected calibration error [1] of what is used."""
+        return self.calibration_error[1] if self.temperature != 1.0 else self.calibration_error[0]
+
 
 def calibrate(held_out: np.ndarray, index: np.ndarray, folds: np.ndarray, *, trees: int) -> Calibration:
     """Fit a temperature to held-out probabilities, and use it only where it lowers the log-loss of folds it did not see.
