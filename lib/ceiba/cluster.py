@@ -56,10 +56,15 @@ def open_cluster(kind: str = "local", *, jobs: int = 0) -> Iterator[Cluster]:
             yield cluster
         return
     # Every unit has a kernel process of its own, so threads are enough here and start at once.
+    logging.getLogger("distributed").setLevel(logging.ERROR)
     with (
         dask.config.set({"distributed.worker.memory.terminate": False, "distributed.worker.memory.pause": False}),
         LocalCluster(
-            n_workers=1, threads_per_worker=jobs or os.cpu_count() or 1, processes=False, dashboard_address="127.0.0.1:0"
+            n_workers=1,
+            threads_per_worker=jobs or os.cpu_count() or 1,
+            processes=False,
+            dashboard_address="127.0.0.1:0",
+            worker_dashboard_address="127.0.0.1:0",
         ) as cluster,
         Client(cluster) as client,
     ):

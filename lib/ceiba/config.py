@@ -79,3 +79,14 @@ def refuse_tracked_folder(folder: Path) -> None:
             raise StoreError(
                 f"the store {folder} lies inside the git repository {parent}; choose a folder outside it (CEIBA_STORE)"
             )
+
+
+def tell_gdal_the_endpoint() -> None:
+    """Give GDAL the S3 endpoint of ``AWS_ENDPOINT_URL``, which fsspec and boto3 know but GDAL does not."""
+    endpoint = os.environ.get("AWS_ENDPOINT_URL", "")
+    scheme, _, host = endpoint.partition("://")
+    if host:
+        os.environ["AWS_S3_ENDPOINT"] = host.rstrip("/")
+        os.environ["AWS_HTTPS"] = "YES" if scheme == "https" else "NO"
+        # Bucket names as a part of the host name exist at Amazon only.
+        os.environ["AWS_VIRTUAL_HOSTING"] = "FALSE"

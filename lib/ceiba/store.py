@@ -11,6 +11,7 @@ from uuid import UUID
 
 import fsspec
 import yaml
+from botocore.exceptions import BotoCoreError
 
 from ceiba import cube as index
 from ceiba.checksums import hash_file
@@ -99,7 +100,7 @@ def _save_remote(config: Config, dataset_id: UUID, place: str, write: Callable[[
         for path in sorted(partial.iterdir(), key=lambda path: path.name == DOCUMENT_NAME):
             boundary(f"before upload of {path.name}")
             filesystem.put_file(str(path), f"{root}/{place}/{path.name}")
-    except OSError as error:
+    except (OSError, BotoCoreError) as error:
         raise StoreError(f"{place} cannot be uploaded to {config.store}: {error}") from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
@@ -144,9 +145,12 @@ def adopt(dataset_id: UUID, relative: str, *, find_replaced: Callable[[], Iterab
     uri = f"{config.store}/{relative}/{dataset_id}/{DOCUMENT_NAME}"
     if config.is_remote:
         filesystem, path = fsspec.core.url_to_fs(uri)
-        if not filesystem.exists(path):
-            return False
-        document = yaml.safe_load(filesystem.cat_file(path))
+        try:
+            if not filesystem.exists(path):
+                return False
+            document = yaml.safe_load(filesystem.cat_file(path))
+        except (OSError, BotoCoreError) as error:
+            raise StoreError(f"{uri} cannot be looked up: {error}") from error
     else:
         if not Path(uri).exists():
             return False
