@@ -23,8 +23,8 @@ def national_shape(seed: int = 0) -> Network:
     """Random tables in the structure of the national network: 17 states of hemeroby, 28 life zones, 5 states elsewhere."""
     rng = np.random.default_rng(seed)
     sizes = {"hemeroby": 17, "life_zone": 28}
-    parents = {name: () for name in (*HUMAN, *CONTEXT)} | {"hemeroby": HUMAN}
-    parents |= {name: ("hemeroby", *CONTEXT) for name in SIGNS}
+    parents = dict.fromkeys((*HUMAN, *CONTEXT), ()) | {"hemeroby": HUMAN}
+    parents |= dict.fromkeys(SIGNS, ("hemeroby", *CONTEXT))
     nodes = {}
     for name, members in parents.items():
         shape = [sizes.get(member, 5) for member in members]
