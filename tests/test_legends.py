@@ -9,7 +9,7 @@ import pytest
 import xarray as xr
 
 from ceiba.errors import LegendError
-from ceiba.legends import Legend, LandCoverClass, aggregate, load_legend
+from ceiba.legends import LandCoverClass, Legend, aggregate, load_legend
 
 SHIPPED = ("mexico_31", "mexico_17", "mexico_8", "colombia_17", "mato_grosso")
 

@@ -88,7 +88,9 @@ class Legend:
     @property
     def fingerprint(self) -> str:
         """SHA-256 over codes and English names: what a model learnt to tell apart (colours may change)."""
-        words = "\n".join(f"{entry.code}\t{entry.name_en}" for entry in sorted(self.classes, key=lambda entry: entry.code))
+        words = "\n".join(
+            f"{entry.code}\t{entry.name_en}" for entry in sorted(self.classes, key=lambda entry: entry.code)
+        )
         return hashlib.sha256(words.encode()).hexdigest()
 
     def find(self, name_or_code: str | int) -> LandCoverClass:
@@ -97,7 +99,9 @@ class Legend:
             for entry in self.classes:
                 if entry.code == int(name_or_code):
                     return entry
-            raise LegendError(f"legend {self.name} has no code {name_or_code}; it has {', '.join(map(str, self.codes))}")
+            raise LegendError(
+                f"legend {self.name} has no code {name_or_code}; it has {', '.join(map(str, self.codes))}"
+            )
         for entry in self.classes:
             if name_or_code.strip() in (entry.name_es, entry.name_en):
                 return entry
@@ -141,7 +145,11 @@ class Legend:
         colors = self.colors()
         codes = [int(code) for code in self.codes]
         # One bin a code: it ends half-way to the next code, so gaps between codes need no colour of their own.
-        edges = [codes[0] - 0.5, *((low + high) / 2 for low, high in zip(codes, codes[1:], strict=False)), codes[-1] + 0.5]
+        edges = [
+            codes[0] - 0.5,
+            *((low + high) / 2 for low, high in zip(codes, codes[1:], strict=False)),
+            codes[-1] + 0.5,
+        ]
         colormap = ListedColormap([colors[code] for code in codes], name=self.name)
         colormap.set_under((0, 0, 0, 0))
         colormap.set_bad((0, 0, 0, 0))
@@ -158,7 +166,9 @@ class Legend:
         """Raise :class:`LegendError` naming the codes of ``land_cover`` that are neither a class nor no data (0)."""
         strange = sorted(set(np.unique(land_cover).tolist()) - set(self.codes.tolist()) - {NODATA})
         if strange:
-            raise LegendError(f"the map holds codes that legend {self.name} does not have: {', '.join(map(str, strange))}")
+            raise LegendError(
+                f"the map holds codes that legend {self.name} does not have: {', '.join(map(str, strange))}"
+            )
 
 
 def load_legend(name: str, folder: Path | None = None) -> Legend:
@@ -226,8 +236,14 @@ def _read_rows(path: Path) -> list[LandCoverClass]:
     faults, classes = [], []
     for row in rows:
         # A cell that is no number becomes 0, which no class may have: one message then lists all such cells.
-        numbers = {column: int(row[column]) if (row[column] or "").strip().isdigit() else 0 for column in ("code", *parents)}
-        faults += [f"class {row['name_es'] or row['code']} has {row[c]!r} as {c}" for c, number in numbers.items() if not number]
+        numbers = {
+            column: int(row[column]) if (row[column] or "").strip().isdigit() else 0 for column in ("code", *parents)
+        }
+        faults += [
+            f"class {row['name_es'] or row['code']} has {row[c]!r} as {c}"
+            for c, number in numbers.items()
+            if not number
+        ]
         facts = {column: text for column, text in row.items() if column not in _COLUMNS and column not in parents}
         above = {f"{family}_{column.removeprefix('parent_')}": numbers[column] for column in parents}
         classes.append(LandCoverClass(numbers["code"], row["name_es"], row["name_en"], row["color"], above, facts))

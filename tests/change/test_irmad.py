@@ -43,7 +43,9 @@ def test_published_normalisation_of_guainia(guainia):
 def scene(seed=0, bands=3, size=60):
     rng = np.random.default_rng(seed)
     shade = rng.normal(size=(size, size))
-    return np.stack([(band + 1) * shade + rng.normal(scale=0.3, size=shape) for band, shape in enumerate([shade.shape] * bands)])
+    return np.stack(
+        [(band + 1) * shade + rng.normal(scale=0.3, size=shape) for band, shape in enumerate([shade.shape] * bands)]
+    )
 
 
 def test_gain_and_offset_are_no_change_and_planted_change_is_found():

@@ -34,7 +34,9 @@ def mosaics(gap=-0.25):
     years[1][3][GAP] += gap
     bands = {
         band: wrap_xr(
-            np.stack([year[index] for year in years]).astype("float32"), GEOBOX, time=pd.to_datetime(["2018-01-01", "2020-01-01"])
+            np.stack([year[index] for year in years]).astype("float32"),
+            GEOBOX,
+            time=pd.to_datetime(["2018-01-01", "2020-01-01"]),
         )
         for index, band in enumerate(("blue", "green", "red", "nir"))
     }
@@ -110,7 +112,9 @@ def test_a_false_discovery_rate_takes_the_place_of_the_significance():
     no_change = wrap_xr(np.full((20, 20), 0.9), GeoBox.from_bbox((0, 0, 200, 200), "EPSG:6372", resolution=10))
     no_change[:2] = 1e-6
     assert int((map_change(no_change, significance=1e-9, false_discovery_rate=0.05)["change"] == 2).sum()) == 40
-    assert int((map_change(no_change * 0 + 0.9, significance=0.95, false_discovery_rate=0.05)["change"] == 2).sum()) == 0
+    assert (
+        int((map_change(no_change * 0 + 0.9, significance=0.95, false_discovery_rate=0.05)["change"] == 2).sum()) == 0
+    )
 
 
 def test_small_patches_go_by_their_true_area_and_corners_touch():
@@ -122,7 +126,10 @@ def test_small_patches_go_by_their_true_area_and_corners_touch():
 
 
 def test_areas_by_direction():
-    change = wrap_xr(np.array([[2, 2, 1], [0, 2, 1]], dtype="uint8"), GeoBox.from_bbox((4_000_000, 0, 4_000_030, 20), "EPSG:6372", resolution=10))
+    change = wrap_xr(
+        np.array([[2, 2, 1], [0, 2, 1]], dtype="uint8"),
+        GeoBox.from_bbox((4_000_000, 0, 4_000_030, 20), "EPSG:6372", resolution=10),
+    )
     difference = change.copy(data=np.array([[-0.3, -0.2, 0], [np.nan, 0.4, 0]]))
     table = change_areas(change, difference).set_index("direction")
     assert table["pixels"].to_dict() == {"no_change": 2, "loss": 2, "gain": 1, "no_data": 1}

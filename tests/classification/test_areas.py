@@ -53,7 +53,9 @@ def test_class_areas_count_every_class_of_the_legend():
     assert found.loc[1, "area_ha"] == pytest.approx(0.08, rel=0.03)
     assert found["share"].sum() == pytest.approx(1)
     with pytest.raises(LegendError, match="9"):
-        class_areas(xr.where(codes == 5, 9, codes, keep_attrs=True).odc.assign_crs("EPSG:6372"), load_legend("mato_grosso"))
+        class_areas(
+            xr.where(codes == 5, 9, codes, keep_attrs=True).odc.assign_crs("EPSG:6372"), load_legend("mato_grosso")
+        )
 
 
 def test_the_worked_example_of_olofsson_2014():

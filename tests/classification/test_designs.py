@@ -16,7 +16,9 @@ LEGEND = load_legend("mato_grosso")
 
 def test_equals_the_estimator_of_olofsson_where_strata_are_the_map_classes():
     """The worked example of Olofsson et al. 2014, sample by sample: overall 0.9465, user's .880 .733 .927 .963."""
-    counts = pd.DataFrame([[66, 0, 5, 4], [0, 55, 8, 12], [1, 0, 153, 11], [2, 1, 9, 313]], index=range(4), columns=range(4))
+    counts = pd.DataFrame(
+        [[66, 0, 5, 4], [0, 55, 8, 12], [1, 0, 153, 11], [2, 1, 9, 313]], index=range(4), columns=range(4)
+    )
     sizes = np.array([200_000.0, 150_000, 3_200_000, 6_450_000])
     mapped, reference = (
         np.concatenate([np.full(n, value[axis]) for value, n in np.ndenumerate(counts.to_numpy())]) for axis in (0, 1)

@@ -43,7 +43,11 @@ def trained(training):
     calibration = calibrate(held_out, index, folds, trees=50)
     accuracy = measure_accuracy(classes[held_out.argmax(axis=1)], training.codes, classes, blocks=blocks)
     metrics = {"blocked": accuracy.summary()}
-    return train_model(training, LEGEND, calibration, shape=shape, trees=50, seed=7, metrics=metrics), calibration, accuracy
+    return (
+        train_model(training, LEGEND, calibration, shape=shape, trees=50, seed=7, metrics=metrics),
+        calibration,
+        accuracy,
+    )
 
 
 def write_files(folder, files):

@@ -27,7 +27,13 @@ def test_samples_of_mato_grosso_have_agricultural_years(mato_grosso):
     assert samples["year"].value_counts().to_dict() == {2011: 232, 2012: 245, 2013: 57, 2008: 23, 2009: 23, 2010: 23}
     counts = {legend.find(int(code)).name_en: int(n) for code, n in samples["code"].value_counts().items()}
     # The README of the sample folder.
-    assert counts == {"Cotton-fallow": 68, "Forest": 138, "Soybean-cotton": 79, "Soybean-maize": 134, "Soybean-millet": 184}
+    assert counts == {
+        "Cotton-fallow": 68,
+        "Forest": 138,
+        "Soybean-cotton": 79,
+        "Soybean-maize": 134,
+        "Soybean-millet": 184,
+    }
 
 
 def test_a_sample_has_the_features_of_its_pixel_in_the_map(mato_grosso):
@@ -67,7 +73,9 @@ def test_a_point_falls_in_the_pixel_that_contains_it():
 
 
 def test_samples_without_features_are_counted_and_none_left_is_an_error():
-    band = wrap_xr(np.ones((2, *GEOBOX.shape), dtype="float32"), GEOBOX, time=pd.to_datetime(["2018-01-01", "2019-01-01"]))
+    band = wrap_xr(
+        np.ones((2, *GEOBOX.shape), dtype="float32"), GEOBOX, time=pd.to_datetime(["2018-01-01", "2019-01-01"])
+    )
     source = xr.Dataset({"geomedian_10m_red": band.where(band.time.dt.year == 2019)})
     samples = read_samples(points(longitude=[-100.0, 0.0, points()["longitude"][0]]), load_legend("mexico_31"))
     training = extract_features(source, samples)

@@ -42,7 +42,9 @@ def test_overconfident_probabilities_get_a_temperature_above_one():
     truth = np.repeat([0, 1], [300, 100])
     found = fit_temperature(claimed, truth, 0.0)
     assert found == pytest.approx(np.log(99) / np.log(3), abs=0.01)
-    assert log_loss(soften(claimed, found, 0.0), truth) == pytest.approx(-(0.75 * np.log(0.75) + 0.25 * np.log(0.25)), abs=1e-4)
+    assert log_loss(soften(claimed, found, 0.0), truth) == pytest.approx(
+        -(0.75 * np.log(0.75) + 0.25 * np.log(0.25)), abs=1e-4
+    )
 
 
 def test_calibration_error_of_a_hand_worked_case():

@@ -24,7 +24,13 @@ def draw_change(axes: Axes, change: xr.DataArray, ndvi_difference: xr.DataArray)
     codes = np.where(change.values == CHANGE, np.where(ndvi_difference.values > 0, 2.0, 1.0), 0.0)
     codes[(change.values != CHANGE) & (change.values != NO_CHANGE)] = np.nan
     colormap = ListedColormap(list(COLORS.values()))
-    axes.imshow(codes, extent=_extent(change), cmap=colormap, norm=BoundaryNorm([-0.5, 0.5, 1.5, 2.5], 3), interpolation="nearest")
+    axes.imshow(
+        codes,
+        extent=_extent(change),
+        cmap=colormap,
+        norm=BoundaryNorm([-0.5, 0.5, 1.5, 2.5], 3),
+        interpolation="nearest",
+    )
     patches = [
         Patch(facecolor=color, edgecolor="0.4", label=two_lines(f"change.{name}")) for name, color in COLORS.items()
     ]
@@ -35,7 +41,9 @@ def draw_change(axes: Axes, change: xr.DataArray, ndvi_difference: xr.DataArray)
 
 def draw_band(axes: Axes, values: xr.DataArray, *, label: str, colormap: str, limits: tuple[float, float]) -> None:
     """One band with its color bar; ``label`` is the key of its text."""
-    image = axes.imshow(values, extent=_extent(values), cmap=colormap, vmin=limits[0], vmax=limits[1], interpolation="nearest")
+    image = axes.imshow(
+        values, extent=_extent(values), cmap=colormap, vmin=limits[0], vmax=limits[1], interpolation="nearest"
+    )
     axes.figure.colorbar(image, ax=axes, shrink=0.8).set_label(two_lines(label), fontsize=8)
     _name_axes(axes)
 

@@ -48,14 +48,15 @@ def irmad(
 ) -> Alteration:
     """Find pixels whose bands changed against the image-wide linear relation of two dates.
 
-    Nielsen 2007 (doi:10.1109/TIP.2006.888195): canonical correlation of both images, each pixel weighted by its probability
-    of no change, until the correlations settle. It needs no radiometric normalisation: gains and offsets drop out.
+    Nielsen 2007 (doi:10.1109/TIP.2006.888195): canonical correlation of both images, each pixel weighted by
+    its probability of no change, until the correlations settle. It needs no radiometric normalisation: gains
+    and offsets drop out.
 
     Parameters
     ----------
     before, after
-        Bands of both dates, dims ``(band, ...)`` with the same shape, any units; a pixel with NaN in any band of either
-        date is left out.
+        Bands of both dates, dims ``(band, ...)`` with the same shape, any units; a pixel with NaN in any band
+        of either date is left out.
     max_iterations
         Iterations at most.
     tolerance
@@ -80,13 +81,17 @@ def irmad(
     second = after.reshape(bands, -1).astype("float64")
     seen = np.isfinite(first).all(axis=0) & np.isfinite(second).all(axis=0)
     if seen.sum() < SMALLEST_SAMPLE * bands:
-        raise InputError(f"{int(seen.sum())} complete pixels are too few for {bands} bands; at least {SMALLEST_SAMPLE * bands}")
+        raise InputError(
+            f"{int(seen.sum())} complete pixels are too few for {bands} bands; at least {SMALLEST_SAMPLE * bands}"
+        )
     stacked = np.concatenate([first[:, seen], second[:, seen]])
     stacked = stacked - stacked.mean(axis=1, keepdims=True)
     weight = np.ones(stacked.shape[1])
     correlations = np.zeros(bands)
     converged = False
-    for iteration in range(1, max_iterations + 1):
+    iterations = 0
+    while iterations < max_iterations and not converged:
+        iterations += 1
         variates, found = _variates(stacked, weight, bands, ridge)
         statistic, weight = _chi_square(variates, found)
         converged = bool(np.max(np.abs(found - correlations)) < tolerance)
@@ -102,13 +107,14 @@ def irmad(
         no_change=full_weight.reshape(shape),
         variates=full_variates.reshape(bands, *shape)[::-1],
         correlations=correlations,
-        iterations=iteration,
+        iterations=iterations,
         converged=converged,
     )
 
 
-def _variates(stacked: np.ndarray, weight: np.ndarray, bands: int, ridge: float) -> tuple[np.ndarray, np.ndarray]:
-    """Alteration variates, dims ``(band, pixel)``, and canonical correlations, both from the most to the least correlated."""
+def _variates(stacked: np.ndarray, weight: np.ndarray, bands: int, ridge: float) -> tuple[np.ndarray,
+np.ndarray]:
+    """Alteration variates, dims ``(band, pixel)``, and canonical correlations, the most correlated first."""
     total = weight.sum()
     mean = (stacked @ weight) / total
     centered = stacked - mean[:, None]
@@ -119,13 +125,16 @@ def _variates(stacked: np.ndarray, weight: np.ndarray, bands: int, ridge: float)
         extra = max(ridge * np.trace(covariance[part, part]) / bands, 1e-15 * np.trace(covariance), 1e-300)
         covariance[part, part] += extra * np.eye(bands)
     cross = covariance[top, bottom]
-    squared, left = linalg.eigh(cross @ linalg.solve(covariance[bottom, bottom], cross.T, assume_a="pos"), covariance[top, top])
+    squared, left = linalg.eigh(
+        cross @ linalg.solve(covariance[bottom, bottom], cross.T, assume_a="pos"), covariance[top, top]
+    )
     order = np.argsort(squared)[::-1]
     correlations = np.sqrt(np.clip(squared[order], 0.0, 1.0))
     left = left[:, order]
     right = linalg.solve(covariance[bottom, bottom], cross.T @ left, assume_a="pos")
     right /= np.sqrt(np.einsum("ij,ik,kj->j", right, covariance[bottom, bottom], right, optimize=False).clip(1e-300))
-    # eigh scales ``left`` to unit variance; ``right`` has it too, and correlates positively with it by construction.
+    # eigh scales ``left`` to unit variance; ``right`` has it too, and correlates positively with it by
+    # construction.
     return left.T @ centered[top] - right.T @ centered[bottom], correlations
 
 

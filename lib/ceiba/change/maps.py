@@ -43,7 +43,8 @@ def detect_change(mosaics: xr.Dataset, *, first_year: int, last_year: int, metho
     if method not in METHODS:
         raise ParameterError(f"method {method!r}: allowed are {', '.join(METHODS)}")
     before, after = (
-        np.stack([year_of(mosaics[band], year).values for band in BANDS]).astype("float64") for year in (first_year, last_year)
+        np.stack([year_of(mosaics[band], year).values for band in BANDS]).astype("float64")
+        for year in (first_year, last_year)
     )
     found = compare_mosaics(before, after) if method == "change_vectors" else irmad(before, after)
     return year_of(mosaics[BANDS[0]], last_year).copy(data=found.no_change).assign_attrs(units="1")
@@ -109,7 +110,10 @@ def map_change(
     codes = np.where(seen, np.where(changed, CHANGE, NO_CHANGE), NODATA).astype("uint8")
     probability = (1 - no_change).astype("float32").assign_attrs(units="1")
     return xr.Dataset(
-        {"change_probability": probability, "change": no_change.copy(data=codes).assign_attrs(units="class", nodata=NODATA)}
+        {
+            "change_probability": probability,
+            "change": no_change.copy(data=codes).assign_attrs(units="class", nodata=NODATA),
+        }
     )
 
 

@@ -78,7 +78,9 @@ def estimate_ratio(
     if np.any((count == 1) & (sizes > 1)):
         return Ratio(ratio, float("inf"))
     spread = squares / np.maximum(count - 1, 1)
-    variance = (sizes**2 * (1 - np.minimum(count / np.maximum(sizes, 1), 1)) * spread / np.maximum(count, 1)).sum() / bottom**2
+    variance = (
+        sizes**2 * (1 - np.minimum(count / np.maximum(sizes, 1), 1)) * spread / np.maximum(count, 1)
+    ).sum() / bottom**2
     return Ratio(ratio, float(stats.norm.ppf(0.5 + level / 2) * np.sqrt(variance)))
 
 

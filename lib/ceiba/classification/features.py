@@ -43,7 +43,11 @@ def annual_features(source: xr.Dataset, year: int, *, season_start_month: int = 
     start, end = season_bounds(year, season_start_month)
     inside = (source.time.values >= np.datetime64(start)) & (source.time.values < np.datetime64(end))
     if not inside.any():
-        dates = f"{str(source.time.values.min())[:10]} to {str(source.time.values.max())[:10]}" if source.sizes["time"] else "no date"
+        dates = (
+            f"{str(source.time.values.min())[:10]} to {str(source.time.values.max())[:10]}"
+            if source.sizes["time"]
+            else "no date"
+        )
         raise InputError(f"no date of {start} to {end} among the land-cover features, which have {dates}")
     season = source.isel(time=np.flatnonzero(inside))
     if is_annual(source):

@@ -48,7 +48,9 @@ def draw_confusion(axes: Axes, accuracy: Accuracy, legend: Legend) -> None:
     codes = accuracy.matrix.index.to_numpy()[present]
     share = counts / np.maximum(counts.sum(axis=0), 1)
     image = axes.imshow(share, cmap="cividis", vmin=0, vmax=1)
-    axes.figure.colorbar(image, ax=axes, shrink=0.8).set_label(two_lines("classification.share_of_reference"), fontsize=8)
+    axes.figure.colorbar(image, ax=axes, shrink=0.8).set_label(
+        two_lines("classification.share_of_reference"), fontsize=8
+    )
     names = [class_name(legend, int(code), longest=20) for code in codes]
     axes.set_xticks(range(len(codes)), [str(code) for code in codes], fontsize=7)
     axes.set_yticks(range(len(codes)), names, fontsize=6 if len(codes) > NAMED_CELLS else 8)
@@ -87,7 +89,9 @@ def class_table(accuracy: Accuracy, legend: Legend) -> pd.DataFrame:
         labels.both("classification.samples"): rows["samples"].to_numpy(),
     }
     for name in ("users_accuracy", "producers_accuracy"):
-        table[labels.both(f"classification.{name}")] = [f"{value:.1%}" if np.isfinite(value) else "-" for value in rows[name]]
+        table[labels.both(f"classification.{name}")] = [
+            f"{value:.1%}" if np.isfinite(value) else "-" for value in rows[name]
+        ]
     return pd.DataFrame(table)
 
 
@@ -129,7 +133,9 @@ def corrected_area_table(assessed: DesignEstimate, mapped: pd.DataFrame, legend:
         labels.both("classification.class"): [class_name(legend, int(code), longest=80) for code in rows["code"]],
         labels.both("classification.samples"): rows["samples"].to_numpy(),
         labels.both("classification.area_ha"): [f"{mapped_ha.get(int(code), 0.0):,.1f}" for code in rows["code"]],
-        labels.both("classification.corrected_area_ha"): with_margin(rows["area_ha"], rows["area_half_width_ha"], ",.1f"),
+        labels.both("classification.corrected_area_ha"): with_margin(
+            rows["area_ha"], rows["area_half_width_ha"], ",.1f"
+        ),
     }
     for name in ("users", "producers"):
         text = with_margin(rows[f"{name}_accuracy"], rows[f"{name}_half_width"], ".0%")

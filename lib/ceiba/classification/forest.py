@@ -97,7 +97,9 @@ class Forest:
             Probabilities [1], dims ``(sample, class)``, float32. Trees are added in one order: the same for any block or machine.
         """
         if features.ndim != 2 or features.shape[1] != self.feature_count:
-            raise InputError(f"the forest takes {self.feature_count} features a sample, got an array of shape {features.shape}")
+            raise InputError(
+                f"the forest takes {self.feature_count} features a sample, got an array of shape {features.shape}"
+            )
         out = np.zeros((len(features), len(self.classes)), dtype="float32")
         values = np.ascontiguousarray(features, dtype="float32")
         _walk(values, self.roots, self.feature, self.threshold, self.left, self.right, self.leaves, out)

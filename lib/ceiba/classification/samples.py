@@ -75,12 +75,16 @@ def read_samples(table: pd.DataFrame, legend: Legend) -> pd.DataFrame:
     missing = [name for name in ("longitude", "latitude") if name not in table]
     missing += [" or ".join(pair) for pair in (("code", "label"), ("year", "to")) if not set(pair) & set(table.columns)]
     if missing:
-        raise InputError(f"the samples lack columns {', '.join(missing)}; they have {', '.join(map(str, table.columns))}")
+        raise InputError(
+            f"the samples lack columns {', '.join(missing)}; they have {', '.join(map(str, table.columns))}"
+        )
     longitude = table["longitude"].to_numpy(dtype="float64")
     latitude = table["latitude"].to_numpy(dtype="float64")
     wrong = ~((np.abs(longitude) <= 180) & (np.abs(latitude) <= 90))
     if wrong.any():
-        raise InputError(f"{int(wrong.sum())} samples have no valid longitude and latitude; the first is row {int(np.argmax(wrong))}")
+        raise InputError(
+            f"{int(wrong.sum())} samples have no valid longitude and latitude; the first is row {int(np.argmax(wrong))}"
+        )
     labels = table["code"] if "code" in table else table["label"]
     if "year" in table:
         years = table["year"].to_numpy(dtype="int64")
@@ -142,7 +146,9 @@ def extract_features(
         Where no sample is left.
     """
     place = locate(samples, source.odc.geobox)
-    wanted = np.isin(samples["year"].to_numpy(), list(years)) if years is not None else np.ones(len(samples), dtype=bool)
+    wanted = (
+        np.isin(samples["year"].to_numpy(), list(years)) if years is not None else np.ones(len(samples), dtype=bool)
+    )
     chosen = np.flatnonzero(place["inside"].to_numpy() & wanted)
     sample_years = samples["year"].to_numpy()[chosen]
     parts, names = {}, ()

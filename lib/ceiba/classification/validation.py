@@ -40,7 +40,9 @@ def blocked_folds(codes: np.ndarray, blocks: np.ndarray, *, folds: int = 5, seed
     """
     count = min(folds, len(np.unique(blocks)))
     if count < 2:
-        raise InputError("the samples lie in a single block: no blocked split is possible; choose a smaller block_size_m")
+        raise InputError(
+            "the samples lie in a single block: no blocked split is possible; choose a smaller block_size_m"
+        )
     return _assign(StratifiedGroupKFold(count, shuffle=True, random_state=seed), codes, blocks)
 
 

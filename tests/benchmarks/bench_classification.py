@@ -1,0 +1,117 @@
+"""Accuracy on published partitions, map speed against scikit-learn, and change detection on planted change."""
+
+import json
+import os
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import rasterio
+import xarray as xr
+from odc.geo.geobox import GeoBox
+from odc.geo.xr import wrap_xr
+from sklearn.ensemble import RandomForestClassifier
+
+from ceiba.change.irmad import irmad
+from ceiba.classification.forest import Forest
+from ceiba.classification.models import grow_forest
+from ceiba.classification.samples import TrainingSet, extract_features, read_samples
+from ceiba.legends import load_legend
+
+ROOT = Path(__file__).resolve().parents[2]
+PIXELS, FEATURES, CLASSES = 100_000, 40, 17
+CHANGE_SIDE_PX, CHANGE_BANDS, CHANGE_SHARE = 1667, 7, 0.02
+
+
+def main() -> dict[str, object]:
+    """Every figure by name."""
+    figures = {"map speed": measure_speed(), "planted change": measure_change()}
+    folder = Path(os.environ.get("CEIBA_SAMPLES") or ROOT.parent / "shared" / "data")
+    folder = folder / "eo" / "modis_timeseries_mato_grosso_2007_2013"
+    if folder.is_dir():
+        figures["Mato Grosso, 100 published partitions"] = measure_partitions(folder)
+    print(json.dumps(figures, indent=1))
+    return figures
+
+
+def measure_speed() -> dict[str, float]:
+    """The compiled walk against scikit-learn on the same unlimited random forest of 100 trees."""
+    random = np.random.default_rng(0)
+    centers = random.normal(size=(CLASSES, FEATURES))
+    codes = random.integers(0, CLASSES, 20_000)
+    features = (centers[codes] + random.normal(scale=1.5, size=(codes.size, FEATURES))).astype("float32")
+    ensemble = RandomForestClassifier(100, random_state=0, n_jobs=1).fit(features, codes)
+    labels = random.integers(0, CLASSES, PIXELS)
+    pixels = (centers[labels] + random.normal(scale=1.5, size=(PIXELS, FEATURES))).astype("float32")
+    forest = Forest.from_sklearn(ensemble)
+    forest.predict_proba(pixels[:100])
+    start = time.process_time()
+    ours = forest.predict_proba(pixels)
+    ours_s = time.process_time() - start
+    start = time.process_time()
+    theirs = ensemble.predict_proba(pixels)
+    theirs_s = time.process_time() - start
+    return {
+        "scikit-learn [s CPU per Mpx]": theirs_s / PIXELS * 1e6,
+        "ceiba [s CPU per Mpx]": ours_s / PIXELS * 1e6,
+        "times faster": theirs_s / ours_s,
+        "largest difference of a probability [1]": float(np.abs(ours - theirs).max()),
+    }
+
+
+def measure_change() -> dict[str, float]:
+    """IR-MAD on one planted-change image of the size on which antares3 was measured (26 s, F1 0.45)."""
+    random = np.random.default_rng(1)
+    shape = (CHANGE_BANDS, CHANGE_SIDE_PX, CHANGE_SIDE_PX)
+    shade = random.normal(size=shape[1:])
+    before = shade * np.linspace(0.5, 1.5, CHANGE_BANDS)[:, None, None] + random.normal(scale=0.3, size=shape)
+    after = 1.2 * before + 0.5 + random.normal(scale=0.1, size=shape)
+    changed = random.random(shape[1:]) < CHANGE_SHARE
+    after[:, changed] += random.normal(scale=1.5, size=(CHANGE_BANDS, int(changed.sum())))
+    start = time.process_time()
+    found = irmad(before, after)
+    seconds = time.process_time() - start
+    flagged = found.no_change < 1e-6
+    right = (flagged & changed).sum()
+    return {
+        "IR-MAD [s CPU]": seconds,
+        "iterations": float(found.iterations),
+        "F1 at p < 1e-6": float(2 * right / (flagged.sum() + changed.sum())),
+    }
+
+
+def measure_partitions(folder: Path) -> dict[str, float]:
+    """Overall accuracy on the 100 training partitions that dtwSat published, for its own method 0.9781."""
+    training = read_mato_grosso(folder)
+    partitions = json.loads((folder / "cv_partitions_training_index_1based.json").read_text())
+    scores = []
+    for rows in partitions.values():
+        learn = np.zeros(len(training), dtype=bool)
+        learn[np.array(rows) - 1] = True
+        forest = grow_forest(training.features[learn], training.codes[learn], shape="diverse", trees=200, seed=0)
+        predicted = forest.classes[forest.predict_proba(training.features[~learn]).argmax(axis=1)]
+        scores.append(float((predicted == training.codes[~learn]).mean()))
+    published = pd.read_csv(folder / "cv_published_overall_accuracy_twdtw.csv").select_dtypes("number").iloc[:, -1]
+    return {
+        "mean overall accuracy [1]": float(np.mean(scores)),
+        "smallest [1]": float(np.min(scores)),
+        "published mean [1]": float(published.mean()),
+    }
+
+
+def read_mato_grosso(folder: Path) -> TrainingSet:
+    """Features and classes of the 603 samples."""
+    dates = pd.to_datetime((folder / "timeline.txt").read_text().split())
+    layers = {}
+    for name in ("blue", "red", "nir", "mir", "ndvi", "evi"):
+        with rasterio.open(folder / f"{name}.tif") as source:
+            values = source.read()
+            geobox = GeoBox(source.shape, source.transform, source.crs.to_wkt())
+        layers[name] = wrap_xr(np.where(values < -1e300, np.nan, values).astype("float32"), geobox, time=dates.to_numpy())
+    samples = read_samples(pd.read_csv(folder / "samples.csv"), load_legend("mato_grosso"))
+    return extract_features(xr.Dataset(layers), samples, season_start_month=9)
+
+
+if __name__ == "__main__":
+    main()
