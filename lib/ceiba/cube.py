@@ -28,6 +28,9 @@ from ceiba.products import ProductDefinition, load_definitions
 
 log = logging.getLogger(__name__)
 
+# It warns for every input of a dataset that the stub made for its lineage has no schema; that is as it should be.
+logging.getLogger("datacube.index.hl").setLevel(logging.ERROR)
+
 START_ATTEMPTS = 30  # a server killed a moment ago needs seconds until its shared memory is free
 
 

@@ -44,7 +44,7 @@ class MeasuringEngine(NBClientEngine):
             startup_timeout=start_timeout,
             kernel_name=kernel_name,
             log_output=False,
-            extra_arguments=["--log-level=40"],
+            extra_arguments=["--log-level=50"],
             on_cell_complete=note_memory,
             resources={"metadata": {"path": kwargs.get("cwd") or "."}},
         )

@@ -195,7 +195,9 @@ def select(unit: Unit, rule: InputRule) -> Selection:
     """What a unit asks of one input."""
     tile = unit.place.whole if rule.scope == "area" else unit.tile
     scope = "area" if rule.scope == "area" or unit.per == "area span" else "tile"
-    return Selection(unit.area, unit.place, tile, unit.period, scope=scope, any_period=rule.period == "any")
+    any_period = rule.period == "any"
+    keep_time = unit.per != "tile year" and not any_period
+    return Selection(unit.area, unit.place, tile, unit.period, scope=scope, any_period=any_period, keep_time=keep_time)
 
 
 def take_snapshot(unit: Unit) -> Snapshot:

@@ -35,6 +35,7 @@ class Selection:
     period: Period
     scope: str = "tile"
     any_period: bool = False
+    keep_time: bool = False  # a span keeps its time dimension, even where it is of one year
 
 
 @dataclass(frozen=True)
@@ -215,7 +216,7 @@ class ProductSource(Source):
             ) from error
         if self.definition.per == "scene":
             return loaded
-        if loaded.sizes["time"] == 1:
+        if loaded.sizes["time"] == 1 and not (selection.keep_time and self.definition.per == "tile year"):
             return loaded.isel(time=0, drop=True)
         starts = sorted({dataset.metadata_doc["properties"]["dtr:start_datetime"][:10] for dataset in found.datasets})
         return loaded.assign_coords(time=np.array(starts, dtype="datetime64[ns]"))

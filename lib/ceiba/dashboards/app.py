@@ -28,7 +28,9 @@ body { overflow-x: hidden; }
 """
 PRESSED = f".bk-btn.bk-active {{ color: white !important; background: {COLOR} !important; }}"
 HANDLE = f".noUi-handle {{ background: {COLOR} !important; }}"
-NO_POINT = (None, None)
+SIDE_BY_SIDE = {"display": "grid", "grid-template-columns": "repeat(auto-fit, minmax(min(100%, 320px), 1fr))", "gap": "12px"}
+"""Figures beside each other where there is room, below each other on a phone."""
+VIEWS = ("maps", "integrity", "sounds")
 
 
 class Explorer(pn.viewable.Viewer):
@@ -42,7 +44,7 @@ class Explorer(pn.viewable.Viewer):
     product = param.Selector(default=None, objects=[None])
     layer = param.Selector(default=None, objects=[None])
     tile = param.Selector(default=None, objects=[None])
-    point = param.Tuple(default=NO_POINT, length=2)
+    view = param.Selector(default="maps", objects=list(VIEWS))
 
     def __init__(self, *, area: str = "", language: str = "es"):
         self.available = list_available()
@@ -74,12 +76,14 @@ class Explorer(pn.viewable.Viewer):
 
     @param.depends("area", watch=True)
     def _area_changed(self) -> None:
+        views = [name for name in VIEWS if self.has_view(name)] or [VIEWS[0]]
         names = list(self.rasters) or [None]
         first = next((name for name in ("ndvi", "land_cover") if name in names), names[0])
         product = self.product if self.product in names else first
         with param.parameterized.discard_events(self):
             self.param.product.objects = names
-            self.product = None if product not in names else product
+            self.product = product
+            self.view = self.view if self.view in views else views[0]
         self._product_changed()
         self.param.trigger("product")
 
@@ -93,18 +97,19 @@ class Explorer(pn.viewable.Viewer):
             self.param.layer.objects, self.param.tile.objects = layers, tiles
             self.layer = self.layer if self.layer in layers else layers[0]
             self.tile = self.tile if self.tile in tiles else tiles[0]
-            self.point = NO_POINT
 
     # ---- the page ----
 
     def __panel__(self) -> pn.viewable.Viewable:
-        """Controls and tabs."""
-        return pn.Column(self.controls, self.tabs, sizing_mode="stretch_width", styles={"overflow-x": "hidden"})
+        """Controls, and below them the chosen view."""
+        return pn.Column(self.controls, self.navigation, self.page, sizing_mode="stretch_width", styles={"overflow-x": "hidden"})
 
     @param.depends("language")
     def controls(self) -> pn.viewable.Viewable:
         """Language and area."""
-        titles = {product["title"]: name for name, product in self._area_titles().items()}
+        if not self.available:
+            return pn.Spacer(height=0)
+        titles = {next(iter(products.values())).area.title[self.language]: name for name, products in self.available.items()}
         language = pn.widgets.RadioButtonGroup.from_param(
             self.param.language, options={"Español": "es", "English": "en"}, name="Idioma | Language", button_type="success",
             button_style="outline", align="end", width=180, stylesheets=[PRESSED],
@@ -112,26 +117,33 @@ class Explorer(pn.viewable.Viewer):
         area = pn.widgets.Select.from_param(self.param.area, options=titles, name=self.words("area"), min_width=200, styles=FLEX)
         return pn.FlexBox(area, language, gap="10px", align_items="flex-end", sizing_mode="stretch_width")
 
-    def _area_titles(self) -> dict[str, dict[str, str]]:
-        return {name: {"title": next(iter(products.values())).area.title[self.language]} for name, products in self.available.items()}
-
     @param.depends("language", "area")
-    def tabs(self) -> pn.viewable.Viewable:
-        """One tab a question; those without products are left out."""
+    def navigation(self) -> pn.viewable.Viewable:
+        """A button for each view that the area has products for."""
+        views = [name for name in VIEWS if self.has_view(name)]
+        if len(views) < 2:
+            return pn.Spacer(height=0)
+        options = {self.words(f"view_{name}"): name for name in views}
+        return pn.widgets.RadioButtonGroup.from_param(
+            self.param.view, options=options, name="", button_type="success", button_style="outline", sizing_mode="stretch_width",
+            stylesheets=[PRESSED], max_width=520,
+        )  # fmt: skip
+
+    def has_view(self, name: str) -> bool:
+        """Whether the area has products for a view."""
+        needed = {"maps": set(self.rasters), "integrity": {"integrity"}, "sounds": {"bat_calls", "sound_detections", "site_nights"}}
+        return bool(needed[name] & set(self.products))
+
+    @param.depends("language", "area", "view")
+    def page(self) -> pn.viewable.Viewable:
+        """The chosen view."""
         if not self.products:
             return pn.pane.Alert(self.words("nothing"), alert_type="warning", sizing_mode="stretch_width")
-        tabs: list[tuple[str, pn.viewable.Viewable]] = []
-        if self.rasters:
-            tabs.append((self.words("tab_maps"), self.map_tab()))
-        if "integrity" in self.rasters:
-            tabs.append((self.words("tab_integrity"), self.integrity_tab(self.rasters["integrity"])))
-        if {"bat_calls", "sound_detections", "site_nights"} & set(self.products):
-            tabs.append((self.words("tab_sounds"), self.sound_tab()))
-        return pn.Tabs(*tabs, dynamic=True, sizing_mode="stretch_width")
+        return {"maps": self.map_view, "integrity": self.integrity_view, "sounds": self.sound_view}[self.view]()
 
     # ---- maps ----
 
-    def map_tab(self) -> pn.viewable.Viewable:
+    def map_view(self) -> pn.viewable.Viewable:
         """A product on the map, with its years and the series of a point."""
         product = pn.widgets.Select.from_param(
             self.param.product, name=self.words("product"), min_width=200, styles=FLEX,
@@ -139,7 +151,7 @@ class Explorer(pn.viewable.Viewer):
         )  # fmt: skip
         return pn.Column(
             pn.FlexBox(product, pn.Column(self.layer_control, styles=FLEX), self.tile_control, gap="10px", sizing_mode="stretch_width"),
-            pn.panel(self.map_view, loading_indicator=True, sizing_mode="stretch_width"),
+            pn.panel(self.layer_view, loading_indicator=True, sizing_mode="stretch_width"),
             sizing_mode="stretch_width",
         )
 
@@ -160,7 +172,7 @@ class Explorer(pn.viewable.Viewer):
         return pn.widgets.Select.from_param(self.param.tile, options=options, name=self.words("tile"), width=140)
 
     @param.depends("product", "layer", "tile")
-    def map_view(self) -> pn.viewable.Viewable:
+    def layer_view(self) -> pn.viewable.Viewable:
         """The map with year slider, legend, source and series."""
         if not self.chosen or self.layer not in maps.list_layers(self.chosen.definition, self.language).values():
             return pn.Spacer(height=0)
@@ -193,13 +205,13 @@ class Explorer(pn.viewable.Viewer):
             title = pn.pane.HTML(f"<b>{html.escape(looks[layer].title)}</b>", margin=(0, 8))
             pane = pn.pane.HoloViews((shown * ring).opts(responsive=True), sizing_mode="stretch_width", margin=0)
             legend = pn.bind(lambda period, layer=layer: self.legend(product, tile, period, layer, looks[layer], needed), slider)
-            panes.append(pn.Column(title, pane, pn.panel(legend, sizing_mode="stretch_width"), styles=FLEX, max_width=760))
-        parts = [pn.FlexBox(*panes, gap="12px", sizing_mode="stretch_width")]
+            panes.append(pn.Column(title, pane, pn.panel(legend, sizing_mode="stretch_width"), sizing_mode="stretch_width"))
+        parts = [pn.Column(*panes, styles=SIDE_BY_SIDE, sizing_mode="stretch_width")]
         if series:
             at_point = pn.bind(lambda x, y: self.point_view(product, layers, tile, looks, x, y), point.param.x, point.param.y)
             aside = pn.panel(at_point, sizing_mode="stretch_width")
             if len(layers) == 1:
-                parts = [pn.FlexBox(*panes, pn.Column(aside, styles=FLEX, max_width=760), gap="12px", sizing_mode="stretch_width")]
+                parts = [pn.Column(*panes, aside, styles=SIDE_BY_SIDE, sizing_mode="stretch_width")]
             else:
                 parts.append(aside)
         return pn.Column(slider, *parts, self.source_line(newest.source, newest.simulated), sizing_mode="stretch_width")
@@ -240,11 +252,10 @@ class Explorer(pn.viewable.Viewer):
             )
             return pn.Column(hint, pn.pane.HTML(f"<table>{rows}</table>"), sizing_mode="stretch_width")
         look = looks[layers[0]]
-        line = hvPlotTabular(table).line(x="year", y=layers[0], color=COLOR) * hvPlotTabular(table).scatter(
-            x="year", y=layers[0], color=COLOR, size=50
-        )
-        line = line.opts(
-            responsive=True, height=260, toolbar=None, xlabel=self.words("year"), ylabel=look.title, show_grid=True,
+        size = {"responsive": True, "height": 260}
+        line = hvPlotTabular(table).line(x="year", y=layers[0], color=COLOR, **size)
+        line = (line * hvPlotTabular(table).scatter(x="year", y=layers[0], color=COLOR, size=50, **size)).opts(
+            toolbar=None, xlabel=self.words("year"), ylabel=look.title, show_grid=True,
             xticks=[(year, str(year)) for year in table["year"]], title="", padding=0.1,
         )  # fmt: skip
         return pn.Column(hint, pn.pane.HoloViews(line, sizing_mode="stretch_width"), sizing_mode="stretch_width")
@@ -286,8 +297,9 @@ class Explorer(pn.viewable.Viewer):
 
     # ---- integrity ----
 
-    def integrity_tab(self, product: Available) -> pn.viewable.Viewable:
+    def integrity_view(self) -> pn.viewable.Viewable:
         """Expected integrity and its uncertainty side by side."""
+        product = self.rasters["integrity"]
         names = {band.name for band in product.definition.measurements}
         layers = [name for name in ("integrity", "entropy") if name in names]
         explained = pn.pane.HTML(f"<p>{html.escape(self.words('integrity_text'))}</p>", sizing_mode="stretch_width")
@@ -295,7 +307,7 @@ class Explorer(pn.viewable.Viewer):
 
     # ---- sounds ----
 
-    def sound_tab(self) -> pn.viewable.Viewable:
+    def sound_view(self) -> pn.viewable.Viewable:
         """Activity by site and night, and recordings to see and hear."""
         parts = [self.night_view()] if "site_nights" in self.products else []
         recordings = sounds.list_recordings(self.products)
@@ -321,13 +333,14 @@ class Explorer(pn.viewable.Viewer):
             by_site = nights.groupby("site")[columns].sum(min_count=1).astype("float64").fillna(0.0)
             by_site.columns = [sounds.word_of(name.removesuffix("_s"), self.language) for name in columns]
             label = self.words(title) + (f" [{unit}]" if unit else "")
-            bars = hvPlotTabular(by_site.reset_index()).barh(x="site", y=list(by_site.columns), stacked=True)
+            size = {"responsive": True, "height": 120 + 34 * len(by_site)}
+            bars = hvPlotTabular(by_site.reset_index()).barh(x="site", y=list(by_site.columns), stacked=True, **size)
             bars = bars.opts(
-                responsive=True, height=120 + 34 * len(by_site), toolbar=None, xlabel="", ylabel=label, title="",
+                toolbar=None, xlabel="", ylabel=label, title="",
                 legend_position="bottom", color=hv.Cycle(list(sounds.CLASS_COLORS)) if len(columns) > 1 else COLOR,
             )  # fmt: skip
-            panes.append(pn.Column(pn.pane.HoloViews(bars, sizing_mode="stretch_width"), styles=FLEX, max_width=760))
-        return pn.FlexBox(*panes, gap="12px", sizing_mode="stretch_width")
+            panes.append(pn.pane.HoloViews(bars, sizing_mode="stretch_width"))
+        return pn.Column(*panes, styles=SIDE_BY_SIDE, sizing_mode="stretch_width")
 
     def clip_view(self, path: str, detections: pd.DataFrame) -> pn.viewable.Viewable:
         """Spectrogram with detections, and the sound."""

@@ -17,7 +17,7 @@ from ceiba import labels
 from ceiba.dashboards.available import Loaded
 from ceiba.errors import LegendError
 from ceiba.grids import Tile
-from ceiba.legends import Legend, load_legend
+from ceiba.legends import LandCoverClass, Legend, load_legend
 from ceiba.products import Measurement, ProductDefinition
 
 hv.Store.set_current_backend("bokeh")
@@ -29,6 +29,7 @@ COLORS = {
     "inferno": ("change",),
 }
 SHARES = ("probability", "frequency", "integrity", "entropy", "uncertainty", "share")
+OWN_CLASSES = {"change": {1: "#d9dedb", 2: "#d55e00"}}
 COMPOSITES = {"natural_color": ("red", "green", "blue"), "cwbg": ("ndbi", "ndvi", "ndwi")}
 """Measurements shown as red, green and blue, where a product has all three."""
 STRETCH = (2, 98)
@@ -82,6 +83,8 @@ def find_legend(band: Measurement, settings: Mapping[str, object]) -> Legend | N
     """Legend of a categorical measurement: its own, or that of the place; None where it has none."""
     if band.units != "class":
         return None
+    if band.name in OWN_CLASSES:
+        return own_legend(band.name)
     for name in (band.legend, str(settings.get("legend", ""))):
         if name and "{" not in name:
             try:
@@ -89,6 +92,15 @@ def find_legend(band: Measurement, settings: Mapping[str, object]) -> Legend | N
             except LegendError:  # codes without words are still a map
                 continue
     return None
+
+
+def own_legend(name: str) -> Legend:
+    """Legend of a measurement whose few classes are told by labels, not by a legend file."""
+    classes = [
+        LandCoverClass(code, labels.text(f"dashboards.class_{name}_{code}", "es"), labels.text(f"dashboards.class_{name}_{code}", "en"), color)
+        for code, color in OWN_CLASSES[name].items()
+    ]
+    return Legend(name, tuple(classes))
 
 
 def limits_of(layer: str, raster: xr.DataArray, band: Measurement) -> tuple[float, float]:
