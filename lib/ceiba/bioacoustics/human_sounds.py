@@ -36,7 +36,7 @@ BACKGROUND = "background"
 GROUP_OF = {"gunshot": "explosion_like"}
 """Labels that are too few to be a class of their own."""
 NETWORK_FILE, CARD_FILE = "sound_model.keras", "sound_model_card.json"
-PATCHES_A_CLIP, BATCH = 3, 64
+PATCHES_A_CLIP, BATCH = 4, 64
 DETECTION_BATCH = 16
 SOUND_COLUMNS = {"start_time_s": "float64", "end_time_s": "float64", "sound_class": "object", "probability": "float64"}
 
@@ -57,6 +57,12 @@ class Clips:
 
     def __len__(self) -> int:
         return len(self.patches)
+
+    def count_sources(self) -> pd.DataFrame:
+        """Clips, and the source recordings they were cut from, of each class."""
+        group = np.array(self.classes)[self.labels]
+        table = pd.DataFrame({"class": group, "source_id": self.source_id})
+        return table.groupby("class")["source_id"].agg(clips="size", sources="nunique")
 
 
 @dataclass(frozen=True)
@@ -144,7 +150,9 @@ def build_network(classes: int) -> keras.Model:
         x = layers.ReLU()(layers.BatchNormalization(momentum=0.9)(x))
     flat = layers.Reshape((BANDS, FRAMES))(patch)
     change = keras.ops.mean(keras.ops.abs(flat[:, :, 1:] - flat[:, :, :-1]), axis=-1)
-    statistics = layers.Concatenate()([keras.ops.mean(flat, axis=-1), keras.ops.std(flat, axis=-1), change])
+    # A band that a filter emptied is constant, and the gradient of a bare square root at 0 is not a number.
+    spread = keras.ops.sqrt(keras.ops.var(flat, axis=-1) + 1e-4)
+    statistics = layers.Concatenate()([keras.ops.mean(flat, axis=-1), spread, change])
     statistics = layers.Dropout(0.3)(layers.BatchNormalization(momentum=0.9)(statistics))
     statistics = layers.Dense(48, activation="relu")(statistics)
     joined = layers.Concatenate()([layers.GlobalAveragePooling2D()(x), layers.GlobalMaxPooling2D()(x), statistics])
@@ -192,10 +200,12 @@ class Trainer:
             self.network.fit(
                 inputs, one_hot[target], sample_weight=weight[target], batch_size=BATCH, shuffle=False, verbose=0
             )
+        if not all(np.isfinite(np.array(variable)).all() for variable in self.network.variables):
+            raise InputError("training did not converge: the network holds values that are not numbers")
         return self.network
 
 
-def train_sound_model(clips: Clips, *, epochs: int = 10, folds: int = 3, seed: int = 1) -> SoundModel:
+def train_sound_model(clips: Clips, *, epochs: int = 9, folds: int = 3, seed: int = 1) -> SoundModel:
     """Train on all clips, and measure and calibrate by cross-validation grouped by source recording.
 
     Parameters
@@ -228,7 +238,7 @@ def train_sound_model(clips: Clips, *, epochs: int = 10, folds: int = 3, seed: i
         logits[test] = [part.mean(axis=0) for part in each]
         patch_logits += each
         patch_labels += [np.full(len(part), clips.labels[i]) for part, i in zip(each, test, strict=True)]
-    tested = np.isfinite(logits).all(axis=1)
+    tested = ~np.isnan(logits).any(axis=1)
     all_logits, all_labels = np.concatenate(patch_logits), np.concatenate(patch_labels)
     temperature = fit_temperature(all_logits, all_labels)
     probability = softmax(all_logits / temperature)
