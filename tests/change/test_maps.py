@@ -11,7 +11,7 @@ from scipy import stats
 from ceiba.change.maps import (
     change_areas,
     detect_change,
-    false_discovery_threshold,
+    false_discovery_rates,
     map_change,
     remove_small_patches,
 )
@@ -100,12 +100,14 @@ def test_irmad_is_the_other_method_and_faults_are_named(pair):
         compare_mosaics(np.zeros((4, 9, 9)), np.zeros((3, 9, 9)))
 
 
-def test_false_discovery_threshold_of_benjamini_and_hochberg_1995():
-    """The paper's example: fifteen p-values, rate 0.05, the four smallest are rejected."""
+def test_false_discovery_rates_of_benjamini_and_hochberg_1995():
+    """The paper's example: fifteen p-values, rate 0.05, the four smallest are rejected; 0.0095 x 15 / 4 = 0.0356."""
     values = [0.0001, 0.0004, 0.0019, 0.0095, 0.0201, 0.0278, 0.0298, 0.0344, 0.0459, 0.3240]
-    values += [0.4262, 0.5719, 0.6528, 0.7590, 1.0]
-    assert false_discovery_threshold(np.array(values), 0.05) == 0.0095
-    assert false_discovery_threshold(np.array([0.9, np.nan]), 0.05) == 0.0
+    values = np.array([*values, 0.4262, 0.5719, 0.6528, 0.7590, 1.0, np.nan])
+    found = false_discovery_rates(values)
+    assert (found <= 0.05).sum() == 4
+    assert found[3] == pytest.approx(0.035625)
+    assert found[14] == 1 and np.isnan(found[15])
 
 
 def test_a_false_discovery_rate_takes_the_place_of_the_significance():

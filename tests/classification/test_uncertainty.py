@@ -6,6 +6,7 @@ import xarray as xr
 
 from ceiba.classification.uncertainty import (
     calibration_error,
+    fit_calibration,
     fit_temperature,
     log_loss,
     margin,
@@ -51,3 +52,12 @@ def test_calibration_error_of_a_hand_worked_case():
     confidence = np.array([0.6] * 10 + [0.9] * 10)
     correct = np.array([1] * 5 + [0] * 5 + [1] * 10)
     assert calibration_error(confidence, correct, bins=2) == pytest.approx((0.1 + 0.1) / 2)
+
+
+def test_wrong_labels_raise_the_floor_and_not_the_temperature():
+    """A source that is right but for one label in ten: mixing in an even share of 0.2 of two classes is the answer."""
+    claimed = np.tile([1.0, 0.0], (1000, 1))
+    truth = np.repeat([0, 1], [900, 100])
+    temperature, floor = fit_calibration(claimed, truth, 0.001)
+    found = soften(claimed, temperature, floor)
+    assert found[0] == pytest.approx([0.9, 0.1], abs=0.002)

@@ -112,8 +112,7 @@ def irmad(
     )
 
 
-def _variates(stacked: np.ndarray, weight: np.ndarray, bands: int, ridge: float) -> tuple[np.ndarray,
-np.ndarray]:
+def _variates(stacked: np.ndarray, weight: np.ndarray, bands: int, ridge: float) -> tuple[np.ndarray, np.ndarray]:
     """Alteration variates, dims ``(band, pixel)``, and canonical correlations, the most correlated first."""
     total = weight.sum()
     mean = (stacked @ weight) / total

@@ -58,26 +58,30 @@ def year_of(series: xr.DataArray, year: int) -> xr.DataArray:
     return series.isel(time=years.index(year), drop=True)
 
 
-def false_discovery_threshold(no_change: np.ndarray, rate: float) -> float:
-    """Largest probability at which a share ``rate`` of the pixels called changed is false at most.
+def false_discovery_rates(no_change: np.ndarray) -> np.ndarray:
+    """Share of false alarms [1] among the pixels whose probability of no change is at most that of each pixel.
 
-    Benjamini and Hochberg 1995 (doi:10.1111/j.2517-6161.1995.tb02031.x).
+    The adjusted probabilities of Benjamini and Hochberg 1995 (doi:10.1111/j.2517-6161.1995.tb02031.x).
 
     Parameters
     ----------
     no_change
         Probabilities of no change [1], any dims, NaN is no data.
-    rate
-        Share of false discoveries [1].
 
     Returns
     -------
-    float
-        Pixels with a probability of at most this are changed; 0 where there is no such pixel.
+    np.ndarray
+        0 to 1, same dims; NaN is no data.
     """
-    values = np.sort(no_change[np.isfinite(no_change)])
-    within = values <= rate * np.arange(1, values.size + 1) / max(values.size, 1)
-    return float(values[np.flatnonzero(within)[-1]]) if within.any() else 0.0
+    rates = np.full(no_change.shape, np.nan)
+    seen = np.isfinite(no_change)
+    values = no_change[seen]
+    order = np.argsort(values, kind="stable")
+    share = values[order] * values.size / np.arange(1, values.size + 1)
+    adjusted = np.empty_like(values)
+    adjusted[order] = np.minimum(np.minimum.accumulate(share[::-1])[::-1], 1.0)
+    rates[seen] = adjusted
+    return rates
 
 
 def map_change(
@@ -92,23 +96,25 @@ def map_change(
     significance
         A pixel below this probability of no change [1] is changed.
     false_discovery_rate
-        Where above 0 it takes the place of ``significance``, see :func:`false_discovery_threshold`.
+        Where above 0 it takes the place of ``significance``: pixels are changed up to this share of false alarms.
     minimum_area_ha
         Patches of changed pixels (corners touch) with a smaller true area [ha] are no change.
 
     Returns
     -------
     xr.Dataset
-        change_probability [1] float32, 1 - no_change; change uint8: 0 no data, 1 no change, 2 change.
+        change_probability [1] float32: share of true change among the pixels that stand out at least as much, which is 1
+        less :func:`false_discovery_rates`; change uint8: 0 no data, 1 no change, 2 change.
     """
     values = no_change.values
     seen = np.isfinite(values)
-    limit = false_discovery_threshold(values, false_discovery_rate) if false_discovery_rate > 0 else significance
-    changed = seen & (np.where(seen, values, 1.0) <= limit) & (limit > 0)
+    rates = false_discovery_rates(values)
+    chosen, limit = (rates, false_discovery_rate) if false_discovery_rate > 0 else (values, significance)
+    changed = seen & (np.where(seen, chosen, 1.0) <= limit)
     if minimum_area_ha > 0:
         changed = remove_small_patches(changed, pixel_areas(no_change.odc.geobox).values, minimum_area_ha)
     codes = np.where(seen, np.where(changed, CHANGE, NO_CHANGE), NODATA).astype("uint8")
-    probability = (1 - no_change).astype("float32").assign_attrs(units="1")
+    probability = no_change.copy(data=(1 - rates).astype("float32")).assign_attrs(units="1")
     return xr.Dataset(
         {
             "change_probability": probability,

@@ -15,7 +15,7 @@ from sklearn.ensemble import ExtraTreesClassifier
 import ceiba
 from ceiba.classification.forest import Forest
 from ceiba.classification.samples import TrainingSet
-from ceiba.classification.uncertainty import calibration_error, fit_temperature, log_loss, normalized_entropy, soften
+from ceiba.classification.uncertainty import calibration_error, fit_calibration, log_loss, normalized_entropy, soften
 from ceiba.errors import InputError
 from ceiba.legends import Legend
 
@@ -187,7 +187,8 @@ def choose_shape(
 class Calibration:
     """Temperature and what it is worth on folds that it was not fitted on.
 
-    ``log_loss`` and ``calibration_error`` are (before, after); ``temperature`` is 1 where calibration did not help.
+    ``log_loss`` and ``calibration_error`` are (before, after); ``temperature`` is 1, and ``floor`` the smallest, where
+    calibration did not help.
     """
 
     temperature: float
@@ -199,11 +200,14 @@ class Calibration:
     @property
     def best_error(self) -> float:
         """Expected calibration error [1] of what is used."""
-        return self.calibration_error[1] if self.temperature != 1.0 else self.calibration_error[0]
+        return self.calibration_error[1 if self.log_loss[1] < self.log_loss[0] else 0]
 
 
 def calibrate(held_out: np.ndarray, index: np.ndarray, folds: np.ndarray, *, trees: int) -> Calibration:
     """Fit a temperature to held-out probabilities, and use it only where it lowers the log-loss of folds it did not see.
+
+    An even share of all classes is mixed in as well: under a wrong label, or in a block unlike all others, every class is
+    possible, and a temperature alone would pay for such samples by flattening all the rest.
 
     Parameters
     ----------
@@ -214,24 +218,24 @@ def calibrate(held_out: np.ndarray, index: np.ndarray, folds: np.ndarray, *, tre
     folds
         Fold of each sample, dims ``(sample,)``.
     trees
-        Number of trees: half a vote is shared by all classes, as a forest cannot see smaller probabilities.
+        Number of trees: half a vote is always shared by all classes, as a forest cannot see smaller probabilities.
 
     Returns
     -------
     Calibration
         With the cross-fitted probabilities.
     """
-    floor = 0.5 / trees
-    before = soften(held_out, 1.0, floor)
+    smallest = 0.5 / trees
+    before = soften(held_out, 1.0, smallest)
     after = before.copy()
     for fold in np.unique(folds):
         held = folds == fold
-        after[held] = soften(held_out[held], fit_temperature(held_out[~held], index[~held], floor), floor)
+        after[held] = soften(held_out[held], *fit_calibration(held_out[~held], index[~held], smallest))
     losses = (log_loss(before, index), log_loss(after, index))
     errors = tuple(calibration_error(p.max(axis=1), p.argmax(axis=1) == index) for p in (before, after))
-    helps = losses[1] < losses[0]
-    temperature = fit_temperature(held_out, index, floor) if helps else 1.0
-    return Calibration(temperature, floor, losses, errors, after if helps else before)
+    if losses[1] >= losses[0]:
+        return Calibration(1.0, smallest, losses, errors, before)
+    return Calibration(*fit_calibration(held_out, index, smallest), losses, errors, after)
 
 
 def train_model(

@@ -5,6 +5,7 @@ import xarray as xr
 from scipy.optimize import minimize_scalar
 
 TEMPERATURES = (0.2, 5.0)
+FLOORS = (0.01, 0.02, 0.05, 0.1, 0.2)
 
 
 def normalized_entropy(probabilities: xr.DataArray, dim: str = "class") -> xr.DataArray:
@@ -79,6 +80,16 @@ def fit_temperature(probabilities: np.ndarray, index: np.ndarray, floor: float) 
     )
     # Four digits, so that the last bit of an optimiser does not decide the identity of a product.
     return round(float(np.exp(found.x)), 4)
+
+
+def fit_calibration(probabilities: np.ndarray, index: np.ndarray, smallest_floor: float) -> tuple[float, float]:
+    """Temperature and floor of least log-loss, the floor one of :data:`FLOORS` or ``smallest_floor``."""
+    fits = []
+    for floor in (smallest_floor, *(each for each in FLOORS if each > smallest_floor)):
+        temperature = fit_temperature(probabilities, index, floor)
+        fits.append((log_loss(soften(probabilities, temperature, floor), index), temperature, floor))
+    _, temperature, floor = min(fits)
+    return temperature, floor
 
 
 def calibration_error(confidence: np.ndarray, correct: np.ndarray, bins: int = 10) -> float:
