@@ -28,7 +28,7 @@ body { overflow-x: hidden; }
 """
 PRESSED = f".bk-btn.bk-active {{ color: white !important; background: {COLOR} !important; }}"
 HANDLE = f".noUi-handle {{ background: {COLOR} !important; }}"
-SIDE_BY_SIDE = {"display": "grid", "grid-template-columns": "repeat(auto-fit, minmax(min(100%, 320px), 1fr))", "gap": "12px"}
+SIDE_BY_SIDE = {"display": "grid", "grid-template-columns": "repeat(auto-fit, minmax(min(100%, 440px), 1fr))", "gap": "12px"}
 """Figures beside each other where there is room, below each other on a phone."""
 VIEWS = ("maps", "integrity", "sounds")
 

@@ -1,5 +1,6 @@
 """Maps of products, drawn in the CRS that they are stored in: nothing is fetched, nothing is reprojected."""
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -96,10 +97,10 @@ def find_legend(band: Measurement, settings: Mapping[str, object]) -> Legend | N
 
 def own_legend(name: str) -> Legend:
     """Legend of a measurement whose few classes are told by labels, not by a legend file."""
-    classes = [
-        LandCoverClass(code, labels.text(f"dashboards.class_{name}_{code}", "es"), labels.text(f"dashboards.class_{name}_{code}", "en"), color)
-        for code, color in OWN_CLASSES[name].items()
-    ]
+    classes = []
+    for code, color in OWN_CLASSES[name].items():
+        spanish, english = (labels.text(f"dashboards.class_{name}_{code}", language) for language in labels.LANGUAGES)
+        classes.append(LandCoverClass(code, spanish, english, color))
     return Legend(name, tuple(classes))
 
 
@@ -167,17 +168,20 @@ def _frame(crs: ccrs.Projection, tile: Tile) -> dict[str, object]:
     """Options of every map. Nothing but the map is inside, so that its aspect is that of the ground; the scale of colours
     stands below, in words of the page."""
     left, bottom, right, top = tile.bounds
+    aspect = (right - left) / (top - bottom)
     return {
-        "projection": crs, "responsive": True, "aspect": (right - left) / (top - bottom), "xaxis": None, "yaxis": None, "scalebar": True,
+        "projection": crs, "responsive": True, "aspect": aspect, "xaxis": None, "yaxis": None, "scalebar": True,
         "scalebar_unit": "m", "scalebar_tool": False, "default_tools": ["pan", "wheel_zoom", "reset"], "active_tools": [],
-        "toolbar": "above", "bgcolor": BACKGROUND, "title": "", "framewise": True, "hooks": [_tidy],
+        "toolbar": "above", "bgcolor": BACKGROUND, "title": "", "framewise": True, "hooks": [functools.partial(_tidy, aspect=aspect)],
     }  # fmt: skip
 
 
-def _tidy(plot, element) -> None:
+def _tidy(plot, element, *, aspect: float) -> None:
     """What no option of HoloViews reaches: tools inside the map, no margins, and metres or kilometres on the scale bar."""
     plot.state.toolbar_inner, plot.state.min_border, plot.state.toolbar.logo = True, 0, None
     plot.state.toolbar.stylesheets = [TOOLBAR]
+    # HoloViews sets another sizing at each new year or point, under which the map loses its height.
+    plot.state.sizing_mode, plot.state.aspect_ratio = "stretch_width", aspect
     if "scalebar" in plot.handles:
         plot.handles["scalebar"].dimensional = Metric(base_unit="m", include=["m", "km"])
 

@@ -1,0 +1,183 @@
+"""The dashboard in a real browser, from the real server: it draws, is quiet, stays on this machine and fits the screen."""
+
+import io
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+
+CHROMIUM = Path(shutil.which("chromium") or "/usr/bin/chromium")
+ARGUMENTS = [
+    "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"
+]  # fmt: skip
+WIDTHS = (390, 1280)
+PATIENCE_MS = 120_000
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.slow,
+    pytest.mark.skipif(not CHROMIUM.exists(), reason=f"Chromium is not installed ({CHROMIUM} does not exist)"),
+]
+
+
+@dataclass
+class Watched:
+    """A page with what went wrong on it."""
+
+    page: object
+    errors: list[str] = field(default_factory=list)
+    outside: list[str] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
+
+    def verify(self) -> None:
+        """No console error, no request to another host, nothing not found, no horizontal scroll."""
+        assert self.errors == []
+        assert self.outside == []
+        assert self.failed == []
+        wide = self.page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+        assert wide <= 0, f"{wide} px wider than the screen"
+        main = self.page.evaluate(
+            "(() => { const e = document.querySelector('#main'); return e ? e.scrollWidth - e.clientWidth : 0 })()"
+        )
+        assert main <= 0, f"the page scrolls sideways by {main} px"
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator:
+    with playwright.sync_playwright() as started:
+        opened = started.chromium.launch(executable_path=str(CHROMIUM), args=ARGUMENTS)
+        yield opened
+        opened.close()
+
+
+@pytest.fixture
+def open_page(browser, dashboard_url):
+    """A function that opens the dashboard at a width and waits for the first map."""
+    pages = []
+
+    def visit(width: int) -> Watched:
+        page = browser.new_page(viewport={"width": width, "height": 1400}, has_touch=width < 600)
+        pages.append(page)
+        watched = Watched(page)
+        page.set_default_timeout(PATIENCE_MS)
+        page.on("console", lambda message: watched.errors.append(message.text) if message.type == "error" else None)
+        page.on("pageerror", lambda error: watched.errors.append(str(error)))
+        page.on("request", lambda request: note_outside(watched, request.url, dashboard_url))
+        page.on("websocket", lambda socket: note_outside(watched, socket.url, dashboard_url))
+        page.on(
+            "response",
+            lambda answer: watched.failed.append(f"{answer.status} {answer.url}") if answer.status >= 400 else None,
+        )
+        page.goto(dashboard_url)
+        wait_for_drawing(page)
+        return watched
+
+    yield visit
+    for page in pages:
+        page.close()
+
+
+def note_outside(watched: Watched, address: str, own: str) -> None:
+    host = own.partition("://")[2]
+    if not address.startswith((own, f"ws://{host}", "data:", "blob:")):
+        watched.outside.append(address)
+
+
+def wait_for_drawing(page, *, at_least: int = 1) -> None:
+    """Wait until so many figures are drawn: their canvases are there and not of one colour."""
+    page.wait_for_function(
+        "count => [...document.querySelectorAll('*')].length && window.Bokeh && Bokeh.documents.length"
+        " && Bokeh.documents[0].is_idle && true",
+        arg=at_least,
+    )
+    deadline = PATIENCE_MS
+    while deadline > 0:
+        if sum(drawn_colors(canvas) > 8 for canvas in page.locator("canvas").all() if canvas.is_visible()) >= at_least:
+            return
+        page.wait_for_timeout(500)
+        deadline -= 500
+    pytest.fail(f"fewer than {at_least} figures drawn")
+
+
+def drawn_colors(canvas) -> int:
+    """Number of colours on a canvas, as seen on the screen."""
+    try:
+        picture = Image.open(io.BytesIO(canvas.screenshot(timeout=5_000))).convert("RGB")
+    except playwright.Error:  # replaced by a newer figure while it was looked at
+        return 0
+    return len(np.unique(np.asarray(picture).reshape(-1, 3), axis=0))
+
+
+def choose(page, label: str, option: str) -> None:
+    page.get_by_label(label, exact=True).select_option(label=option)
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_map_is_drawn(open_page, width):
+    watched = open_page(width)
+    source = watched.page.get_by_text("Datos simulados: Galería")
+    source.wait_for()
+    assert source.is_visible(), "the source of the data stands below the map"
+    assert watched.page.locator("meta[name=viewport]").count() == 1
+    watched.verify()
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_every_view_in_both_languages(open_page, width):
+    watched = open_page(width)
+    page = watched.page
+    page.get_by_text("English", exact=True).click()
+    page.get_by_text("Integrity", exact=True).click()
+    page.get_by_text("Expected integrity, from 0").wait_for()
+    wait_for_drawing(page, at_least=3)
+    assert page.get_by_text("Simulated data: Gallery").count() >= 1
+    watched.verify()
+    page.get_by_text("Sounds", exact=True).click()
+    page.get_by_text("Ultrasound, ten times slower").wait_for()
+    wait_for_drawing(page, at_least=3)
+    assert page.locator("audio").count() == 1
+    options = page.get_by_label("Recording (detections)").locator("option").all_inner_texts()
+    assert any("bats.wav" in each for each in options)
+    assert not any("voice.wav" in each for each in options), "a recording with a human voice is never offered"
+    watched.verify()
+    page.get_by_text("Español", exact=True).click()
+    page.get_by_text("Ultrasonido, diez veces").wait_for()
+    watched.verify()
+
+
+def test_land_cover_has_a_legend_in_words(open_page):
+    watched = open_page(390)
+    choose(watched.page, "Producto", "Cobertura del suelo")
+    watched.page.locator(".legend li").first.wait_for()
+    wait_for_drawing(watched.page)
+    words = watched.page.locator(".legend").inner_text()
+    assert "Agua" in words and "%" in words
+    watched.verify()
+
+
+def test_year_slider_and_click_change_what_is_shown(open_page):
+    watched = open_page(1280)
+    page = watched.page
+    page.get_by_text("Datos simulados").wait_for()
+    wait_for_drawing(page, at_least=2)
+    map_canvas = page.locator("canvas").first
+    before = map_canvas.screenshot()
+    handle = page.locator(".noUi-handle").first
+    handle.focus()
+    page.keyboard.press("Home")
+    page.get_by_text("2018", exact=True).first.wait_for()
+    page.wait_for_timeout(3000)
+    after = map_canvas.screenshot()
+    assert before != after, "another year, another map"
+    assert map_canvas.bounding_box()["height"] > 200, "the map keeps its height"
+    box = map_canvas.bounding_box()
+    page.mouse.click(box["x"] + box["width"] * 0.25, box["y"] + box["height"] * 0.75)
+    page.wait_for_timeout(3000)
+    assert map_canvas.screenshot() != after, "the ring moves to the point that was clicked"
+    watched.verify()
