@@ -46,7 +46,7 @@ def test_products_lie_in_a_bucket_and_are_read_from_there(bucket, own_store, tmp
     assert [dataset.uri.startswith(bucket) for dataset in datasets] == [True]
     assert storage.verify(datasets[0].uri) == []
     # Nothing but the database, the area and locks lies on this machine.
-    assert not [path for path in own_store.rglob("*.tif")]
+    assert not list(own_store.rglob("*.tif"))
     client = boto3.client("s3")
     keys = [entry["Key"] for entry in client.list_objects_v2(Bucket="ceiba-tests")["Contents"]]
     assert sum(key.endswith("10m.tif") for key in keys) == 4
