@@ -278,24 +278,32 @@ def test_outputs_of_other_cells_are_left_out(tmp_path):
 
 
 def noted_names(path: Path) -> set[str]:
-    """Names in the mapping that a notebook gives to ``task.write(..., notes=...)``, where it is written out."""
-    code = "\n".join(cell.source for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code")
-    tree = ast.parse(code)
-    mappings = {
-        target.id: node.value
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Assign)
-        for target in node.targets
-        if isinstance(target, ast.Name) and isinstance(node.value, ast.Dict)
-    }
+    """Names in the mapping that a notebook gives to ``task.write(..., notes=...)``, where they are written out."""
+    cells = [cell.source for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
+    tree = ast.parse("\n".join(cells))
     names = set()
     for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "write":
-            for given in (word.value for word in node.keywords if word.arg == "notes"):
-                mapping = mappings.get(given.id) if isinstance(given, ast.Name) else given
-                keys = mapping.keys if isinstance(mapping, ast.Dict) else []
-                names |= {key.value for key in keys if isinstance(key, ast.Constant)}
+        if isinstance(node, ast.Call):
+            names |= {key for word in node.keywords if word.arg == "notes" for key in keys_of(word.value)}
+        elif isinstance(node, ast.Assign):
+            for target in node.targets:
+                if isinstance(target, ast.Name) and target.id == "notes":
+                    names |= keys_of(node.value)
+                elif isinstance(target, ast.Subscript) and ast.unparse(target.value) == "notes":
+                    names |= {ast.literal_eval(target.slice)}
     return names - report.NOTES_APART
+
+
+def keys_of(expression: ast.expr) -> set[str]:
+    """Keys written out in a mapping, or in mappings joined by ``|``."""
+    mappings = [node for node in unite(expression) if isinstance(node, ast.Dict)]
+    return {key.value for mapping in mappings for key in mapping.keys if isinstance(key, ast.Constant)}
+
+
+def unite(expression: ast.expr) -> list[ast.expr]:
+    if isinstance(expression, ast.BinOp):
+        return [*unite(expression.left), *unite(expression.right)]
+    return [expression]
 
 
 @pytest.mark.parametrize(

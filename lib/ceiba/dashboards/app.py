@@ -203,7 +203,7 @@ class Explorer(pn.viewable.Viewer):
             tap = hv.streams.Tap(source=shown)
             tap.add_subscriber(lambda x, y: point.event(x=x, y=y))
             title = pn.pane.HTML(f"<b>{html.escape(looks[layer].title)}</b>", margin=(0, 8))
-            pane = pn.pane.HoloViews((shown * ring).opts(responsive=True), sizing_mode="stretch_width", margin=0)
+            pane = pn.pane.HoloViews(maps.join_layers(shown * ring, where), sizing_mode="stretch_width", margin=0)
             legend = pn.bind(lambda period, layer=layer: self.legend(product, tile, period, layer, looks[layer], needed), slider)
             panes.append(pn.Column(title, pane, pn.panel(legend, sizing_mode="stretch_width"), sizing_mode="stretch_width"))
         parts = [pn.Column(*panes, styles=SIDE_BY_SIDE, sizing_mode="stretch_width")]

@@ -176,6 +176,12 @@ def _frame(crs: ccrs.Projection, tile: Tile) -> dict[str, object]:
     }  # fmt: skip
 
 
+def join_layers(layers: hv.Element, tile: Tile) -> hv.Element:
+    """Layers over each other in one map, which keeps its size when a layer changes."""
+    left, bottom, right, top = tile.bounds
+    return layers.opts(responsive=True, hooks=[functools.partial(_tidy, aspect=(right - left) / (top - bottom))])
+
+
 def _tidy(plot, element, *, aspect: float) -> None:
     """What no option of HoloViews reaches: tools inside the map, no margins, and metres or kilometres on the scale bar."""
     plot.state.toolbar_inner, plot.state.min_border, plot.state.toolbar.logo = True, 0, None
