@@ -9,6 +9,7 @@ import dask
 from distributed import Client, LocalCluster, as_completed
 
 from ceiba.errors import ParameterError
+from ceiba.warm_kernels import warm_kernels
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +59,7 @@ def open_cluster(kind: str = "local", *, jobs: int = 0) -> Iterator[Cluster]:
     # Every unit has a kernel process of its own, so threads are enough here and start at once.
     logging.getLogger("distributed").setLevel(logging.ERROR)
     with (
+        warm_kernels(),
         dask.config.set({"distributed.worker.memory.terminate": False, "distributed.worker.memory.pause": False}),
         LocalCluster(
             n_workers=1,

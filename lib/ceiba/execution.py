@@ -13,6 +13,7 @@ from papermill.engines import NBClientEngine, papermill_engines
 from papermill.exceptions import PapermillExecutionError
 
 from ceiba.notebooks import notebook_path
+from ceiba.warm_kernels import WarmKernelManager, kernel_pid
 
 START_TIMEOUT_S = 300
 
@@ -45,6 +46,7 @@ class MeasuringEngine(NBClientEngine):
             kernel_name=kernel_name,
             log_output=False,
             extra_arguments=["--log-level=50"],
+            kernel_manager_class=WarmKernelManager,
             on_cell_complete=note_memory,
             resources={"metadata": {"path": kwargs.get("cwd") or "."}},
         )
@@ -59,7 +61,7 @@ papermill_engines.register("ceiba", MeasuringEngine)
 
 def _peak_memory_mb(kernel_manager) -> float:
     """Peak resident memory of a kernel [MB], 0 where the system does not tell."""
-    process = getattr(getattr(kernel_manager, "provisioner", None), "pid", None)
+    process = kernel_pid(kernel_manager)
     status = Path(f"/proc/{process}/status")
     if not process or not status.exists():
         return 0.0
