@@ -127,7 +127,7 @@ def test_shows_figures_tables_and_notes_of_every_unit(make_result, tmp_path):
     assert 'width="40" height="30"' in page
     assert page.index(picture(2)) < page.index("<details>"), "the last year stands in full"
     assert (tmp_path / "run" / "figures").is_dir(), "pictures of folded units lie beside the page"
-    assert "<table><tr><th>sensor</th><td>s2</td></tr></table>" in page
+    assert "<table><tr><th>Sensor</th><td>s2</td></tr></table>" in page
     assert "scoped" not in page
     assert "19.12" in page
     assert "Escenas" in page and "Scenes" in page
@@ -266,6 +266,21 @@ def test_cleaning_keeps_words_and_tables():
         report_outputs.clean('<td colspan="2" style="x">1</td><td rowspan="x">2</td>')
         == '<td colspan="2">1</td><td>2</td>'
     )
+
+
+def test_empty_tables_and_missing_values():
+    head = "<table><thead><tr><th>path</th></tr></thead><tbody></tbody></table>"
+    assert report_outputs.clean(head) == ""
+    assert report_outputs.clean("<table><tr><td>&lt;NA&gt;</td></tr></table>") == "<table><tr><td>–</td></tr></table>"
+
+
+def test_long_tables_are_folded():
+    rows = "<tr><td>1</td></tr>" * 40
+    piece = report_outputs.Fragment(f"<table><tr><th>site</th></tr>{rows}</table>")
+    folded = str(report.fragment(piece))
+    assert folded.startswith("<details><summary>") and "(40)" in folded
+    assert "Sitio" in folded and "Site" in folded
+    assert str(report.note_value({str(number): number for number in range(40)})).startswith("<details>")
 
 
 def test_outputs_of_other_cells_are_left_out(tmp_path):

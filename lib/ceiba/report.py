@@ -4,6 +4,7 @@ import functools
 import json
 import logging
 import math
+import re
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ from markupsafe import Markup, escape
 from ceiba import cube as index
 from ceiba import labels, provenance
 from ceiba.plan import Snapshot, Unit, notebook_stage
-from ceiba.report_outputs import Image, read_outputs
+from ceiba.report_outputs import Fragment, Image, read_outputs
 from ceiba.run import BLOCKED, FAILED, Result, record_folder
 from ceiba.sources import asset_paths
 
@@ -26,6 +27,8 @@ TEMPLATES = Path(__file__).parent / "report_templates"
 INLINE_BYTES = 9_000_000
 """Pictures up to this size together stand in the page (a third more as text); the others lie beside it."""
 RECORD_FILES = ("notebook.html", "notebook.ipynb", "provenance.json")
+FOLDED_ROWS = 14
+"""Longer tables are folded: a director scrolls past none of them."""
 NOTES_APART = {"failures"}
 
 Pair = Mapping[str, str]
@@ -136,7 +139,7 @@ def write_report(folder: Path, results: Sequence[Result]) -> Path:
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    environment.filters |= {"both": both, "note": note_value, "note_name": note_name, "number": number}
+    environment.filters |= {"both": both, "note": note_value, "note_name": note_name, "fragment": fragment}
     environment.globals |= {
         "w": words,
         "is_image": lambda piece: isinstance(piece, Image),
@@ -146,9 +149,7 @@ def write_report(folder: Path, results: Sequence[Result]) -> Path:
         real=group_stages(entry for entry in entries if not entry.unit.area.simulated),
         simulated=group_stages(entry for entry in entries if entry.unit.area.simulated),
         stages=list(
-            dict.fromkeys(
-                entry.unit.stage for entry in sorted(entries, key=lambda entry: entry.unit.notebook)
-            )
+            dict.fromkeys(entry.unit.stage for entry in sorted(entries, key=lambda entry: entry.unit.notebook))
         ),
         entries=entries,
         failed=[entry for entry in entries if entry.result.status == FAILED],
@@ -174,9 +175,7 @@ def read_entry(result: Result, folder: Path) -> Entry:
     properties = [dataset.metadata_doc["properties"] for dataset in datasets]
     if properties:
         entry.notes = {
-            name: value
-            for name, value in properties[0].get("ceiba:notes", {}).items()
-            if name not in NOTES_APART
+            name: value for name, value in properties[0].get("ceiba:notes", {}).items() if name not in NOTES_APART
         }
         entry.source = split_languages(properties[0].get("ceiba:source", ""))
         entry.simulated = bool(properties[0].get("ceiba:simulated"))
@@ -191,9 +190,7 @@ def read_entry(result: Result, folder: Path) -> Entry:
         entry.missing_record = True
     entry.link = copy_record(entry, record, folder)
     shown = {piece.digest for piece in entry.outputs if isinstance(piece, Image)}
-    for path in (
-        path for dataset in datasets for path in asset_paths(dataset).values() if path.suffix == ".gif"
-    ):
+    for path in (path for dataset in datasets for path in asset_paths(dataset).values() if path.suffix == ".gif"):
         animation = Image(path.read_bytes(), "gif")
         if animation.digest not in shown:
             entry.animations.append(animation)
@@ -247,9 +244,7 @@ def group_stages(entries: Iterable[Entry]) -> list[Stage]:
             language: " · ".join(dict.fromkeys(each[language] for each in titles)) or notebook
             for language in labels.LANGUAGES
         }
-        stages.setdefault(notebook_stage(notebook), []).append(
-            Chapter(notebook, title, ordered[0], ordered[1:])
-        )
+        stages.setdefault(notebook_stage(notebook), []).append(Chapter(notebook, title, ordered[0], ordered[1:]))
     return [Stage(name, chapters) for name, chapters in stages.items()]
 
 
@@ -304,7 +299,7 @@ def note_value(value: object) -> Markup:
             Markup("<tr><th>{}</th><td>{}</td></tr>").format(note_name(name), note_value(each))
             for name, each in value.items()
         )
-        return Markup("<table>{}</table>").format(rows)
+        return fold(Markup("<table>{}</table>").format(rows), len(value))
     if isinstance(value, list) and value and all(isinstance(each, Mapping) for each in value):
         names = list(dict.fromkeys(name for each in value for name in each))
         head = Markup().join(Markup("<th>{}</th>").format(note_name(name)) for name in names)
@@ -318,6 +313,19 @@ def note_value(value: object) -> Markup:
     if isinstance(value, list):
         return Markup(", ").join(note_value(each) for each in value)
     return escape(str(value))
+
+
+def fragment(piece: Fragment) -> Markup:
+    """A table or text of a notebook, column names in words where they have a label, folded where it is long."""
+    markup = Markup(re.sub(r"<th>(\w+)</th>", lambda found: f"<th>{note_name(found[1])}</th>", piece.markup))  # noqa: S704
+    return fold(markup, piece.rows - 1)
+
+
+def fold(markup: Markup, rows: int) -> Markup:
+    """A table behind a line that says how long it is, where it is long."""
+    if rows <= FOLDED_ROWS:
+        return markup
+    return Markup("<details><summary>{} ({})</summary>{}</details>").format(both(words("table")), rows, markup)
 
 
 def number(value: float) -> str:

@@ -16,10 +16,34 @@ from nbconvert.filters import markdown2html
 TAG = "report"
 IMAGE_TYPES = {"image/png": "png", "image/gif": "gif", "image/jpeg": "jpg"}
 ALLOWED = {
-    "table", "thead", "tbody", "tfoot", "tr", "th", "td", "caption",
-    "p", "ul", "ol", "li", "strong", "b", "em", "i", "code", "pre", "sup", "sub", "br", "blockquote",
-    "h3", "h4", "h5", "h6",
+    "table",
+    "thead",
+    "tbody",
+    "tfoot",
+    "tr",
+    "th",
+    "td",
+    "caption",
+    "p",
+    "ul",
+    "ol",
+    "li",
+    "strong",
+    "b",
+    "em",
+    "i",
+    "code",
+    "pre",
+    "sup",
+    "sub",
+    "br",
+    "blockquote",
+    "h3",
+    "h4",
+    "h5",
+    "h6",
 }
+MISSING = {"NaN", "nan", "NaT", "<NA>", "None"}
 DROPPED_WITH_CONTENT = {"style", "script", "svg", "iframe", "object", "head", "title", "template"}
 SPANS = {"colspan", "rowspan"}
 
@@ -50,6 +74,11 @@ class Fragment:
     """A table or text as HTML that holds nothing but words and table cells."""
 
     markup: str
+
+    @property
+    def rows(self) -> int:
+        """Number of table rows."""
+        return self.markup.count("<tr>")
 
 
 def read_outputs(notebook: Path, *, leave_out: Iterable[str] = ()) -> list[Image | Fragment]:
@@ -127,11 +156,13 @@ def _text(value: object) -> str:
 
 
 def clean(markup: str) -> str:
-    """HTML reduced to words, lists and tables: no style, script, picture or address is left."""
+    """HTML reduced to words, lists and tables: no style, script, picture or address is left; empty for an empty table."""
     cleaner = _Cleaner()
     cleaner.feed(markup)
     cleaner.close()
     text = "".join(cleaner.pieces).strip()
+    if "<table>" in text and "<td" not in text:
+        return ""
     return text if any(True for _ in cleaner.words()) else ""
 
 
@@ -150,9 +181,7 @@ class _Cleaner(HTMLParser):
             self._dropping.append(tag)
         elif not self._dropping and tag in ALLOWED:
             spans = "".join(
-                f' {name}="{int(value)}"'
-                for name, value in attrs
-                if name in SPANS and (value or "").isdigit()
+                f' {name}="{int(value)}"' for name, value in attrs if name in SPANS and (value or "").isdigit()
             )
             self.pieces.append(f"<{tag}{spans}>")
 
@@ -165,4 +194,4 @@ class _Cleaner(HTMLParser):
 
     def handle_data(self, data: str) -> None:
         if not self._dropping:
-            self.pieces.append(html.escape(data, quote=False))
+            self.pieces.append("–" if data.strip() in MISSING else html.escape(data, quote=False))
