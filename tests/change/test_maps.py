@@ -13,6 +13,7 @@ from ceiba.change.maps import (
     detect_change,
     false_discovery_rates,
     map_change,
+    noise_tail,
     remove_small_patches,
 )
 from ceiba.change.vectors import compare_mosaics, split_strata
@@ -40,6 +41,7 @@ def mosaics(gap=-0.25):
         )
         for index, band in enumerate(("blue", "green", "red", "nir"))
     }
+    bands["count"] = xr.full_like(bands["blue"], 9).astype("uint16")
     return xr.Dataset(bands)
 
 
@@ -80,6 +82,14 @@ def test_strata_halve_at_the_median_and_keep_enough_pixels():
     assert np.bincount(label).tolist() == [2500] * 4
     assert (np.diff(label) >= 0).all()
     assert split_strata(pixels[:, :4000], 4).max() == 0
+
+
+def test_noise_has_as_many_degrees_of_freedom_as_the_poorer_year_has_clear_dates(pair):
+    count = pair["count"].copy(deep=True)
+    count[1] = 5
+    count[1, :10] = 0
+    assert noise_tail(count, first_year=2018, last_year=2020) == 5
+    assert noise_tail(count * 0, first_year=2018, last_year=2020) == 3
 
 
 def test_the_same_pair_gives_the_same_bits(pair):

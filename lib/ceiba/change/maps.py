@@ -14,6 +14,7 @@ from ceiba.errors import InputError, ParameterError
 NODATA, NO_CHANGE, CHANGE = 0, 1, 2
 METHODS = ("change_vectors", "irmad")
 BANDS = ("blue", "green", "red", "nir")
+TAILS = (3.0, 60.0)  # below 3 nothing would ever stand out, above 60 the noise is normal
 
 
 def detect_change(mosaics: xr.Dataset, *, first_year: int, last_year: int, method: str) -> xr.DataArray:
@@ -22,7 +23,7 @@ def detect_change(mosaics: xr.Dataset, *, first_year: int, last_year: int, metho
     Parameters
     ----------
     mosaics
-        Annual geomedians, blue green red nir [1], dims ``(time, y, x)``.
+        Annual geomedians, blue green red nir [1] and count of clear dates [1], dims ``(time, y, x)``.
     first_year, last_year
         Years to compare.
     method
@@ -46,8 +47,22 @@ def detect_change(mosaics: xr.Dataset, *, first_year: int, last_year: int, metho
         np.stack([year_of(mosaics[band], year).values for band in BANDS]).astype("float64")
         for year in (first_year, last_year)
     )
-    found = compare_mosaics(before, after) if method == "change_vectors" else irmad(before, after)
+    if method == "irmad":
+        found = irmad(before, after)
+    else:
+        tail = noise_tail(mosaics["count"], first_year=first_year, last_year=last_year)
+        found = compare_mosaics(before, after, tail=tail)
     return year_of(mosaics[BANDS[0]], last_year).copy(data=found.no_change).assign_attrs(units="1")
+
+
+def noise_tail(count: xr.DataArray, *, first_year: int, last_year: int) -> float:
+    """Degrees of freedom of the noise: clear dates [1] of the poorer year, median over the pixels that have any.
+
+    A mosaic of few dates is off by much where one of them was a missed cloud; of many dates, hardly ever.
+    """
+    poorer = np.minimum(*(year_of(count, year).values.astype("float64") for year in (first_year, last_year)))
+    seen = poorer[poorer > 0]
+    return float(np.clip(np.median(seen), *TAILS)) if seen.size else TAILS[0]
 
 
 def year_of(series: xr.DataArray, year: int) -> xr.DataArray:

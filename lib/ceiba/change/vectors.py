@@ -51,7 +51,8 @@ def compare_mosaics(
     smoothing_px
         Standard deviation of the Gaussian [pixels] that smooths the differences; 0 is none.
     tail
-        Degrees of freedom of the noise: 6 is heavier than normal, as annual mosaics of few clear dates are.
+        Degrees of freedom of the noise: the fewer clear dates a mosaic has, the heavier its tails. The number of clear dates
+        itself serves well: about 6 on the simulated area, 18 in Romania.
 
     Raises
     ------
