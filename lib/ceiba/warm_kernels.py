@@ -39,6 +39,8 @@ PRELOADED = (
     "ceiba.ard",
 )
 START_TIMEOUT_S = 120
+# matplotlib reads its backend when it is imported, which for a forked kernel is before ipykernel would set it.
+BACKEND = {"MPLBACKEND": "module://matplotlib_inline.backend_inline"}
 # A process with threads cannot be forked safely. One thread for linear algebra is enough: the units fill the cores.
 SINGLE_THREAD = {
     "OPENBLAS_NUM_THREADS": "1",
@@ -77,7 +79,7 @@ def warm_kernels() -> Iterator[None]:
     global _socket_path
     with tempfile.TemporaryDirectory(prefix="ceiba-kernels-") as folder:
         path = f"{folder}/socket"
-        environment = os.environ | SINGLE_THREAD
+        environment = os.environ | SINGLE_THREAD | BACKEND
         process = subprocess.Popen(
             [sys.executable, "-m", "ceiba.warm_kernels", path],
             stdin=subprocess.PIPE,
@@ -142,8 +144,7 @@ def run_kernel(request: dict, connection: socket.socket) -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     os.setsid()
     os.environ.clear()
-    # ipykernel ends itself when its parent changes, and the parent of a forked kernel is the forking process.
-    os.environ.update(request["environment"] | {"JPY_PARENT_PID": str(os.getppid())})
+    os.environ.update(request["environment"])
     os.chdir(request["folder"])
     null = os.open(os.devnull, os.O_RDWR)
     for stream in (0, 1):
@@ -153,7 +154,8 @@ def run_kernel(request: dict, connection: socket.socket) -> None:
     Path(f"{connection_file}{PID_SUFFIX}").write_text(str(os.getpid()))
     connection.sendall(f"{os.getpid()}\n".encode())
     threading.Thread(target=end_with, args=(connection,), daemon=True).start()
-    sys.argv = ["ipykernel_launcher", *arguments]
+    # ipykernel ends itself when its parent changes, and the parent of a forked kernel is the forking process.
+    sys.argv = ["ipykernel_launcher", *arguments, f"--IPKernelApp.parent_handle={os.getppid()}"]
     from ipykernel.kernelapp import launch_new_instance
 
     try:
