@@ -30,6 +30,8 @@ PRESSED = f".bk-btn.bk-active {{ color: white !important; background: {COLOR} !i
 HANDLE = f".noUi-handle {{ background: {COLOR} !important; }}"
 SIDE_BY_SIDE = {"display": "grid", "grid-template-columns": "repeat(auto-fit, minmax(min(100%, 440px), 1fr))", "gap": "12px"}
 """Figures beside each other where there is room, below each other on a phone."""
+TOTALS = ("recorded_s", "ultrasound_s", "human_sound_s")
+"""Columns of the nights that are no class of sound."""
 VIEWS = ("maps", "integrity", "sounds")
 
 
@@ -220,7 +222,7 @@ class Explorer(pn.viewable.Viewer):
         """A slider over the years (or spans of years) of a product; a single one is only said."""
         options = {str(period).replace("--", "–"): period for period in product.periods}
         if len(options) == 1:
-            return pn.widgets.Select(name=self.words("period"), options=options, disabled=True, max_width=260)
+            return pn.widgets.Select(name=self.words("period"), options=options, disabled=True, width=240)
         return pn.widgets.DiscreteSlider(
             name=self.words("period"), options=options, value=product.periods[-1], bar_color=COLOR, stylesheets=[HANDLE],
             max_width=520, sizing_mode="stretch_width",
@@ -324,7 +326,7 @@ class Explorer(pn.viewable.Viewer):
     def night_view(self) -> pn.viewable.Viewable:
         """Bat passes and sounds of people by site, as bars."""
         nights = load_table(self.products["site_nights"])
-        seconds = [name for name in nights.columns if name.endswith("_s") and name not in ("recorded_s", "ultrasound_s")]
+        seconds = [name for name in nights.columns if name.endswith("_s") and name not in TOTALS and nights[name].sum() > 0]
         panes = []
         for columns, title, unit in ((["bat_passes"], "bat_passes", ""), (seconds, "human_sounds", "s")):
             columns = [name for name in columns if name in nights]
@@ -337,9 +339,10 @@ class Explorer(pn.viewable.Viewer):
             bars = hvPlotTabular(by_site.reset_index()).barh(x="site", y=list(by_site.columns), stacked=True, **size)
             bars = bars.opts(
                 toolbar=None, xlabel="", ylabel=label, title="",
-                legend_position="bottom", color=hv.Cycle(list(sounds.CLASS_COLORS)) if len(columns) > 1 else COLOR,
+                legend_position="bottom", legend_cols=2, show_legend=len(columns) > 1,
+                color=hv.Cycle(list(sounds.CLASS_COLORS)) if len(columns) > 1 else COLOR,
             )  # fmt: skip
-            panes.append(pn.pane.HoloViews(bars, sizing_mode="stretch_width"))
+            panes.append(pn.pane.HoloViews(bars, sizing_mode="stretch_width", linked_axes=False))
         return pn.Column(*panes, styles=SIDE_BY_SIDE, sizing_mode="stretch_width")
 
     def clip_view(self, path: str, detections: pd.DataFrame) -> pn.viewable.Viewable:
