@@ -84,15 +84,18 @@ def plot_passes(nights: pd.DataFrame) -> Figure:
 
 
 def plot_sounds(nights: pd.DataFrame, classes: list[str]) -> Figure:
-    """Seconds of each class of sound per hour of recording, by site and night, stacked."""
+    """Seconds of each class of sound per hour of recording, by site and night, stacked; a night that was not searched is marked."""
     shown = nights.head(SHOWN_ROWS)
     figure, axis = plt.subplots(figsize=(9, 1.9 + 0.32 * len(shown)), layout="constrained")
     colors = ("#D55E00", "#0072B2", "#000000", "#E69F00", "#009E73", "#CC79A7", "#F0E442")
     left = np.zeros(len(shown))
     for name, color in zip(classes, colors, strict=False):
-        rate = np.nan_to_num((shown[f"{name}_s"] / (shown["recorded_s"] / 3600)).to_numpy(dtype=float, na_value=np.nan))
+        rate = np.nan_to_num((shown[f"{name}_s"] / (shown["audible_s"] / 3600)).to_numpy(dtype=float, na_value=np.nan))
         axis.barh(name_rows(shown), rate, left=left, color=color, label=labels.both(f"bioacoustics.{name}"))
         left += rate
+    for place in np.flatnonzero((shown["audible_s"] == 0).to_numpy()):
+        axis.text(0, place, f" {labels.both('bioacoustics.not_audible')}", va="center", color="0.35")
+    axis.set_xlim(0, max(1.0, 1.1 * left.max()))
     axis.invert_yaxis()
     axis.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize="small")
     axis.set_title(labels.both("bioacoustics.sounds_title"))

@@ -17,8 +17,10 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 from keras import layers
+from sklearn.model_selection import StratifiedGroupKFold
 
-from ceiba.bioacoustics.recordings import first_time, read_recording
+from ceiba.bioacoustics.calibration import BACKGROUND, best_threshold, fit_temperature, measure_accuracy, softmax
+from ceiba.bioacoustics.recordings import first_time, read_recording, sampling_rate
 from ceiba.bioacoustics.sound_patches import (
     BANDS,
     FEATURES,
@@ -27,16 +29,21 @@ from ceiba.bioacoustics.sound_patches import (
     cut_patches,
     log_mel,
     normalize,
+    recorder_noise,
     sounding_patches,
     vary_patches,
 )  # fmt: skip
 from ceiba.errors import InputError
 
-BACKGROUND = "background"
 GROUP_OF = {"gunshot": "explosion_like"}
 """Labels that are too few to be a class of their own."""
 NETWORK_FILE, CARD_FILE = "sound_model.keras", "sound_model_card.json"
 PATCHES_A_CLIP, BATCH = 4, 64
+TRANSIENT = ("explosion_like",)
+"""Classes that are a bang: nothing is one that does not rise 6 dB above the floor of its recording, or goes on for long."""
+TRANSIENT_RISE_BELS, TRANSIENT_LONGEST_S = 0.6, 3.0
+LEAST_STEPS = 12
+NOISE_SHARE = 0.2
 DETECTION_BATCH = 16
 SOUND_COLUMNS = {"start_time_s": "float64", "end_time_s": "float64", "sound_class": "object", "probability": "float64"}
 
@@ -129,8 +136,6 @@ def split_clips(clips: Clips, *, folds: int, seed: int) -> list[tuple[np.ndarray
     Folds are balanced by category. A category with a single source is always trained on and never tested: it would be a
     question about a sound that was never heard.
     """
-    from sklearn.model_selection import StratifiedGroupKFold
-
     sources = pd.Series(clips.source_id).groupby(clips.category).transform("nunique").to_numpy()
     tested, always = np.flatnonzero(sources > 1), np.flatnonzero(sources == 1)
     splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
@@ -145,8 +150,8 @@ def build_network(classes: int) -> keras.Model:
     """
     patch = layers.Input((BANDS, FRAMES, 1), name="log_mel")
     x = patch
-    for width, size in ((16, 5), (32, 3), (64, 3), (64, 3)):
-        x = layers.Conv2D(width, size, strides=2, padding="same", use_bias=False)(x)
+    for width, size, strides in ((16, 5, (2, 4)), (32, 3, 2), (64, 3, 2), (64, 3, 2)):
+        x = layers.Conv2D(width, size, strides=strides, padding="same", use_bias=False)(x)
         x = layers.ReLU()(layers.BatchNormalization(momentum=0.9)(x))
     flat = layers.Reshape((BANDS, FRAMES))(patch)
     change = keras.ops.mean(keras.ops.abs(flat[:, :, 1:] - flat[:, :, :-1]), axis=-1)
@@ -168,7 +173,8 @@ class Trainer:
     def __init__(self, clips: Clips, *, epochs: int, seed: int):
         keras.utils.set_random_seed(seed)
         self.clips, self.epochs, self.seed = clips, epochs, seed
-        self.steps = max(1, PATCHES_A_CLIP * len(clips) // BATCH)
+        self.steps = max(LEAST_STEPS, PATCHES_A_CLIP * len(clips) // BATCH)
+        self.noise = recorder_noise(np.random.default_rng(seed), 64)
         self.network = build_network(len(clips.classes))
         rate = keras.optimizers.schedules.CosineDecay(
             3e-3, epochs * self.steps, warmup_steps=self.steps, warmup_target=3e-3
@@ -195,8 +201,11 @@ class Trainer:
             rounds = -(-self.steps * BATCH // len(train))
             chosen = np.concatenate([random.permutation(train) for _ in range(rounds)])[: self.steps * BATCH]
             patches = np.stack([clips.patches[i][random.integers(0, len(clips.patches[i]))] for i in chosen])
-            inputs = normalize(vary_patches(random, patches, backgrounds))
             target = clips.labels[chosen]
+            quiet = random.random(len(chosen)) < NOISE_SHARE
+            patches[quiet] = self.noise[random.integers(0, len(self.noise), int(quiet.sum()))]
+            target[quiet] = clips.classes.index(BACKGROUND)
+            inputs = normalize(vary_patches(random, patches, backgrounds))
             self.network.fit(
                 inputs, one_hot[target], sample_weight=weight[target], batch_size=BATCH, shuffle=False, verbose=0
             )
@@ -205,7 +214,7 @@ class Trainer:
         return self.network
 
 
-def train_sound_model(clips: Clips, *, epochs: int = 9, folds: int = 3, seed: int = 1) -> SoundModel:
+def train_sound_model(clips: Clips, *, epochs: int = 12, folds: int = 3, seed: int = 1) -> SoundModel:
     """Train on all clips, and measure and calibrate by cross-validation grouped by source recording.
 
     Parameters
@@ -257,37 +266,7 @@ def train_sound_model(clips: Clips, *, epochs: int = 9, folds: int = 3, seed: in
     return SoundModel(trainer.fit(np.arange(len(clips))), card)
 
 
-def measure_accuracy(truth: np.ndarray, guess: np.ndarray, classes: Sequence[str]) -> dict[str, object]:
-    """Accuracy, macro F1 and confusion matrix (rows true) of class positions, and how well background is told from the rest."""
-    from sklearn.metrics import accuracy_score, balanced_accuracy_score, confusion_matrix, f1_score
-
-    heard = np.array(classes) != BACKGROUND
-    return {
-        "n": len(truth),
-        "accuracy": float(accuracy_score(truth, guess)),
-        "macro_f1": float(f1_score(truth, guess, average="macro", labels=np.unique(truth), zero_division=0)),
-        "background_balanced_accuracy": float(balanced_accuracy_score(heard[truth], heard[guess])),
-        "confusion": confusion_matrix(truth, guess, labels=np.arange(len(classes))).tolist(),
-    }
-
-
-def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
-    """Divisor of the logits, dims (patch, class), that makes their probabilities fit the labels best [1]."""
-    choices = np.geomspace(0.25, 8.0, 61)
-    rows = np.arange(len(labels))
-    losses = [-np.log(softmax(logits / choice)[rows, labels] + 1e-12).mean() for choice in choices]
-    return float(choices[int(np.argmin(losses))])
-
-
-def best_threshold(probability: np.ndarray, truth: np.ndarray) -> float:
-    """Probability from which calling a class has the best F1, between 0.3 and 0.9."""
-    choices = np.linspace(0.3, 0.9, 61)
-    hits = [np.count_nonzero(truth & (probability >= choice)) for choice in choices]
-    called = [np.count_nonzero(probability >= choice) for choice in choices]
-    return float(choices[int(np.argmax([2 * h / max(c + truth.sum(), 1) for h, c in zip(hits, called, strict=True)]))])
-
-
-def detect_sounds(recording: xr.DataArray, model: SoundModel, *, min_probability: float = 0.5) -> pd.DataFrame:
+def detect_sounds(recording: xr.DataArray, model: SoundModel, *, min_probability: float = 0.7) -> pd.DataFrame:
     """Where in a recording the sounds of people are heard.
 
     Windows of 1.5 s, one every 0.38 s, are classified; neighbours of one class above its threshold become one row, trimmed
@@ -320,25 +299,30 @@ def detect_sounds(recording: xr.DataArray, model: SoundModel, *, min_probability
             continue
         heard = np.flatnonzero(called == position)
         for run in np.split(heard, np.flatnonzero(np.diff(first_frame[heard]) > FRAMES // 2) + 1):
-            if run.size:
-                first, last = trim(mel, first_frame[run[0]], min(first_frame[run[-1]] + FRAMES, mel.shape[1]))
+            if not run.size:
+                continue
+            first, last, rise_bels = trim(mel, first_frame[run[0]], min(first_frame[run[-1]] + FRAMES, mel.shape[1]))
+            bang = rise_bels >= TRANSIENT_RISE_BELS and (last - first) * FRAME_S <= TRANSIENT_LONGEST_S
+            if name not in TRANSIENT or bang:
                 rows.append((first * FRAME_S, last * FRAME_S, name, float(probability[run, position].max())))
     sounds = pd.DataFrame(rows, columns=list(SOUND_COLUMNS)).astype(SOUND_COLUMNS)
+    sounds["end_time_s"] = sounds["end_time_s"].clip(upper=recording.sizes["time"] / sampling_rate(recording))
     sounds[["start_time_s", "end_time_s"]] += first_time(recording)
     return sounds.sort_values("start_time_s", ignore_index=True)
 
 
-def trim(mel: np.ndarray, first: int, last: int) -> tuple[int, int]:
-    """Frames from ``first`` to ``last`` without what is quieter than half-way [dB] from the floor of the recording to the peak.
+def trim(mel: np.ndarray, first: int, last: int) -> tuple[int, int, float]:
+    """Frames from ``first`` to ``last`` without what is quieter than half-way from the recording's floor to their peak.
 
-    A sound less than 6 dB above the floor, or one that never pauses, keeps its windows.
+    A sound less than 6 dB above the floor, or one that never pauses, keeps its frames. The rise of the peak above the floor
+    [bel] comes with them.
     """
     level = np.log10((10.0**mel).sum(axis=0))
     floor, peak = np.quantile(level, 0.1), level[first:last].max()
     loud = np.flatnonzero(level[first:last] >= (floor + peak) / 2)
-    if peak - floor < 0.6 or not loud.size:
-        return int(first), int(last)
-    return int(first + loud[0]), int(first + loud[-1] + 1)
+    if peak - floor < TRANSIENT_RISE_BELS or not loud.size:
+        return int(first), int(last), float(peak - floor)
+    return int(first + loud[0]), int(first + loud[-1] + 1), float(peak - floor)
 
 
 def save_sound_model(model: SoundModel) -> dict[str, bytes]:
@@ -384,9 +368,3 @@ def compute_logits(network: keras.Model, patches: np.ndarray, *, batch: int = 64
     short = -len(patches) % batch
     filled = np.concatenate([patches, np.repeat(patches[-1:], short, axis=0)])
     return np.asarray(network.predict(normalize(filled), batch_size=batch, verbose=0))[: len(patches)]
-
-
-def softmax(logits: np.ndarray) -> np.ndarray:
-    """Probabilities [1] of logits along the last axis."""
-    shifted = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    return shifted / shifted.sum(axis=-1, keepdims=True)

@@ -11,6 +11,8 @@ from ceiba.errors import InputError
 BAT_RATE_HZ = 192_000.0
 """Below this a recording cannot hold the calls of most bats, and its silence says nothing about them."""
 ANTHROPOGENIC = ("power_tool", "vehicle", "explosion_like", "human", "other_anthropic")
+SOUND_RATE_HZ = 96_000.0
+"""Above this a recording is made for bats: short, triggered by ultrasound, mostly with the audible band filtered out."""
 KEYS = ["site", "night"]
 
 
@@ -21,12 +23,13 @@ def site_nights(
     *,
     sound_classes: Iterable[str] = (),
     max_gap_s: float = 1.0,
+    max_sound_rate_hz: float = SOUND_RATE_HZ,
 ) -> pd.DataFrame:
     """One row a site and night at which anything was recorded.
 
     Zero and missing are never confused: where a recording was made that could hold a sound and it was not heard, the
-    number is 0; where nothing was recorded that could hold it (no recording at 192 kHz or more, for bats) it is missing.
-    A night without any recording has no row.
+    number is 0; where nothing was recorded that could hold it it is missing. Bats need a recording at 192 kHz or more, the
+    sounds of people one at no more than ``max_sound_rate_hz``. A night without any recording has no row.
 
     Parameters
     ----------
@@ -40,12 +43,14 @@ def site_nights(
         Classes that have a column, ``<class>_s``; by default those that occur in ``sounds``.
     max_gap_s
         Longest pause inside a bat pass [s].
+    max_sound_rate_hz
+        Highest sampling rate of recordings that were searched for human sounds [Hz].
 
     Returns
     -------
     pd.DataFrame
         ``site``, ``night`` (date of its evening; missing where the time is unknown), ``latitude``, ``longitude`` [degree],
-        ``recordings`` [1], ``recorded_s`` and ``ultrasound_s`` [s], ``bat_calls`` and ``bat_passes`` [1],
+        ``recordings`` [1], ``recorded_s``, ``ultrasound_s`` and ``audible_s`` [s], ``bat_calls`` and ``bat_passes`` [1],
         ``bat_passes_per_hour`` [1/h], ``human_sound_s`` (people and their machines, without animals) and per class the
         seconds in which it was heard [s].
 
@@ -62,6 +67,7 @@ def site_nights(
     table["recordings"] = count(alive, table.index)
     table["recorded_s"] = total(alive, table.index)
     table["ultrasound_s"] = total(ultrasound, table.index)
+    table["audible_s"] = total(choose_audible(alive, max_sound_rate_hz), table.index)
     passes = calls.assign(pass_number=number_passes(calls, max_gap_s=max_gap_s)).drop_duplicates(
         ["path", "pass_number"]
     )
@@ -71,12 +77,17 @@ def site_nights(
     table["bat_passes_per_hour"] = table["bat_passes"] / (table["ultrasound_s"] / 3600).where(could_hear)
     classes = list(sound_classes) or sorted(sounds["sound_class"].unique())
     by_people = place(sounds[sounds["sound_class"].isin(ANTHROPOGENIC)], recordings)
-    table["human_sound_s"] = covered(by_people, table.index).where(table["recorded_s"] > 0)
+    table["human_sound_s"] = covered(by_people, table.index).where(table["audible_s"] > 0)
     for name in classes:
         of_class = place(sounds[sounds["sound_class"] == name], recordings)
-        table[f"{name}_s"] = covered(of_class, table.index).where(table["recorded_s"] > 0)
+        table[f"{name}_s"] = covered(of_class, table.index).where(table["audible_s"] > 0)
     counts = ["recordings", "bat_calls", "bat_passes"]
     return table.astype(dict.fromkeys(counts, "Int64")).reset_index().sort_values(KEYS, ignore_index=True)
+
+
+def choose_audible(recordings: pd.DataFrame, max_rate_hz: float = SOUND_RATE_HZ) -> pd.DataFrame:
+    """Recordings that can be searched for the sounds of people: sampled at no more than ``max_rate_hz`` [Hz]."""
+    return recordings[recordings["sampling_rate_hz"] <= max_rate_hz]
 
 
 def check_paths(found: pd.DataFrame, recordings: pd.DataFrame, noun: str) -> None:

@@ -8,7 +8,7 @@ import scipy.fft
 import xarray as xr
 from numpy.lib.stride_tricks import sliding_window_view
 
-from ceiba.bioacoustics.recordings import sampling_rate
+from ceiba.bioacoustics.recordings import make_recording, sampling_rate
 
 FEATURES: Mapping[str, object] = {
     "version": 1, "sampling_rate_hz": 16_000, "window": 512, "step": 256, "mel_bands": 64,
@@ -19,8 +19,8 @@ RATE_HZ, STEP = int(FEATURES["sampling_rate_hz"]), int(FEATURES["step"])
 FRAME_S = STEP / RATE_HZ
 BANDS, FRAMES = int(FEATURES["mel_bands"]), int(FEATURES["patch_frames"])
 PATCH_S = FRAMES * FRAME_S
-QUIET_BELS = 2.0
-"""A patch this far below the loudest of its clip is a pause, and the label of the clip does not hold for it."""
+QUIET_BELS = 0.7
+"""A patch whose loudest moment lies this far below that of its clip is a pause: the label does not hold for it."""
 
 
 def log_mel(recording: xr.DataArray) -> np.ndarray:
@@ -75,8 +75,28 @@ def cut_patches(mel: np.ndarray, *, step_frames: int = FRAMES // 2) -> tuple[np.
 def sounding_patches(mel: np.ndarray) -> np.ndarray:
     """Patches of a labelled clip without its pauses, dims (patch, mel, time)."""
     patches, _ = cut_patches(mel)
-    loudest = patches.max(axis=(1, 2))
+    loudest = np.log10((10.0**patches).sum(axis=1)).max(axis=1)
     return patches[loudest >= loudest.max() - QUIET_BELS]
+
+
+def recorder_noise(random: np.random.Generator, count: int) -> np.ndarray:
+    """Patches of a recorder's own noise and some wind, dims (patch, mel, time), each with another slope of its spectrum.
+
+    A quiet night is what a model hears most, and no collection of labelled sounds holds it.
+    """
+    length = FRAMES * STEP
+    frequency = np.fft.rfftfreq(length, 1 / RATE_HZ)
+    patches = []
+    for slope in random.uniform(0.0, 2.0, count):
+        shape = np.maximum(frequency, 30.0) ** (-slope / 2)
+        hiss, gusts = random.standard_normal((2, length))
+        noise = np.fft.irfft(np.fft.rfft(hiss) * shape, length)
+        wind = np.fft.irfft(np.fft.rfft(gusts) * (frequency < random.uniform(100, 600)), length)
+        wind *= np.interp(np.arange(length), np.linspace(0, length, 5), random.uniform(0.1, 1.0, 5))
+        samples = noise / noise.std() + random.uniform(0.0, 2.0) * wind / wind.std()
+        recording = make_recording(samples, sampling_rate_hz=RATE_HZ)
+        patches.append(log_mel(recording)[:, :FRAMES])
+    return np.stack(patches)
 
 
 def normalize(patches: np.ndarray) -> np.ndarray:
