@@ -76,7 +76,12 @@ def add_place(name: str, *, geojson: Path, crs: str, tile_size_m: int, years: Pe
                 "rows": touched,
                 "years": [years.first_year, years.last_year],
                 "settings": {
-                    "classification": {"legend": "mexico_31", "land_cover_resolution_m": 30, "block_size_m": 5000},
+                    "classification": {
+                        "legend": "mexico_31",
+                        "land_cover_resolution_m": 30,
+                        "block_size_m": 5000,
+                        "season_start_month": 1,
+                    },
                     "integrity": {"network": "yucatan", "integrity_resolution_m": 250},
                 },
             }
