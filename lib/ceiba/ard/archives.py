@@ -12,7 +12,7 @@ from odc.geo.crs import CRS
 from odc.geo.geobox import GeoBox
 
 from ceiba.ard.sensors import Sensor, find_sensor
-from ceiba.errors import InputError, SceneError
+from ceiba.errors import CatalogError, InputError, SceneError
 from ceiba.samples import find_sample
 from ceiba.sources import Source
 
@@ -54,11 +54,11 @@ class ArchiveSource(Source):
 
     def list_scenes(self) -> Iterator[ArchivedScene | SceneError]:
         """Every scene, or the error of a scene that cannot even be described."""
-        raise NotImplementedError
+        raise CatalogError(f"driver {type(self).__name__} is no archive of scenes")
 
     def read_scene(self, scene: ArchivedScene) -> dict[int, SceneGrid]:
         """Bands of a scene by pixel size [m]; raises :class:`SceneError`."""
-        raise NotImplementedError
+        raise CatalogError(f"driver {type(self).__name__} cannot read scenes")
 
 
 class CubeArchiveSource(ArchiveSource):
