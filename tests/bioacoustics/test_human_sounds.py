@@ -108,6 +108,16 @@ def test_a_category_of_one_source_is_never_tested(clip_table):
         assert "tractor" not in clips.category[test]
 
 
+def test_names_of_sources_stay_whole(clip_table):
+    unknown = clip_table.assign(
+        source_id=clip_table["source_id"].astype("str").where(clip_table["source_id"] != "vehicle-0")
+    )
+    clips = human_sounds.read_clips(unknown)
+    assert len(set(clips.source_id)) == 18
+    assert {"vehicle-1", "vehicle, source unknown"} <= set(clips.source_id)
+    assert clips.count_sources()["sources"].to_list() == [6, 6, 6]
+
+
 def test_few_labels_are_refused(clip_table):
     with pytest.raises(InputError, match="source_id"):
         human_sounds.read_clips(clip_table.drop(columns="source_id"))

@@ -109,7 +109,15 @@ def read_clips(table: pd.DataFrame) -> Clips:
     missing = {"path", "group", "category", "source_id"} - set(table)
     if missing:
         raise InputError(f"the table of labelled sounds lacks {', '.join(sorted(missing))}")
-    table = table.assign(group=table["group"].replace(GROUP_OF)).sort_values("path", ignore_index=True)
+    # Clips without a source may all be of one: they stay together. Lists, since a text column of pandas that holds a missing
+    # value turns into an array of single letters.
+    source = [
+        f"{row.category}, source unknown" if pd.isna(row.source_id) else str(row.source_id)
+        for row in table.itertuples()
+    ]
+    table = table.assign(group=table["group"].replace(GROUP_OF), source_id=source).sort_values(
+        "path", ignore_index=True
+    )
     sources = table.groupby("group")["source_id"].nunique()
     classes = tuple(sorted(sources.index[sources >= 2]))
     if len(classes) < 2 or BACKGROUND not in classes:
@@ -124,8 +132,8 @@ def read_clips(table: pd.DataFrame) -> Clips:
         patches=[sounding_patches(log_mel(read_recording(path))) for path in table["path"]],
         labels=np.array([classes.index(group) for group in table["group"]]),
         classes=classes,
-        category=table["category"].to_numpy(str),
-        source_id=table["source_id"].to_numpy(str),
+        category=np.array(table["category"].tolist()),
+        source_id=np.array(table["source_id"].tolist()),
         fingerprint=digest.hexdigest(),
     )
 
