@@ -12,6 +12,14 @@ from ceiba.bioacoustics.bat_calls import spectrogram
 from ceiba.bioacoustics.recordings import read_recording
 
 KIND_COLORS = {"CF": "#E69F00", "QCF": "#56B4E9", "FM": "#FFFFFF"}
+CLASS_COLORS = {
+    "power_tool": "#D55E00",
+    "vehicle": "#0072B2",
+    "explosion_like": "#000000",
+    "human": "#E69F00",
+    "domestic_animal": "#009E73",
+    "other_anthropic": "#CC79A7",
+}
 SHOWN_ROWS = 30
 
 
@@ -68,7 +76,7 @@ def plot_kinds(calls: pd.DataFrame) -> Figure:
 def plot_passes(nights: pd.DataFrame) -> Figure:
     """Bat passes per hour by site and night; a night without ultrasonic recording is marked, not drawn as zero."""
     shown = nights.head(SHOWN_ROWS)
-    figure, axis = plt.subplots(figsize=(9, 1.6 + 0.32 * len(shown)), layout="constrained")
+    figure, axis = plt.subplots(figsize=(10, 1.8 + 0.32 * len(shown)), layout="constrained")
     rates = shown["bat_passes_per_hour"].to_numpy(dtype=float, na_value=np.nan)
     axis.barh(name_rows(shown), np.nan_to_num(rates), color="#0072B2")
     for place, row in enumerate(shown.itertuples()):
@@ -77,30 +85,33 @@ def plot_passes(nights: pd.DataFrame) -> Figure:
         axis.text(np.nan_to_num(rates[place]), place, f" {text}", va="center", color="0.35" if missing else "black")
     axis.margins(x=0.3)
     axis.invert_yaxis()
-    axis.set_title(labels.both("bioacoustics.passes_title"))
+    axis.set_title(labels.both("bioacoustics.passes_title").replace(" | ", "\n"))
     axis.set_xlabel(labels.both("bioacoustics.passes_axis"))
-    axis.set_ylabel(labels.both("bioacoustics.site_night_axis"))
+    axis.set_ylabel(labels.both("bioacoustics.site_night_axis").replace(" | ", "\n"))
     return figure
 
 
 def plot_sounds(nights: pd.DataFrame, classes: list[str]) -> Figure:
     """Seconds of each class of sound per hour of recording, by site and night, stacked; a night that was not searched is marked."""
     shown = nights.head(SHOWN_ROWS)
-    figure, axis = plt.subplots(figsize=(9, 1.9 + 0.32 * len(shown)), layout="constrained")
-    colors = ("#D55E00", "#0072B2", "#000000", "#E69F00", "#009E73", "#CC79A7", "#F0E442")
+    figure, axis = plt.subplots(figsize=(10, 3.0 + 0.32 * len(shown)), layout="constrained")
+    searched = (shown["audible_s"] > 0).to_numpy()
     left = np.zeros(len(shown))
-    for name, color in zip(classes, colors, strict=False):
+    for name in classes:
         rate = np.nan_to_num((shown[f"{name}_s"] / (shown["audible_s"] / 3600)).to_numpy(dtype=float, na_value=np.nan))
-        axis.barh(name_rows(shown), rate, left=left, color=color, label=labels.both(f"bioacoustics.{name}"))
+        axis.barh(
+            name_rows(shown), rate, left=left, color=CLASS_COLORS[name], label=labels.both(f"bioacoustics.{name}")
+        )
         left += rate
-    for place in np.flatnonzero((shown["audible_s"] == 0).to_numpy()):
-        axis.text(0, place, f" {labels.both('bioacoustics.not_audible')}", va="center", color="0.35")
-    axis.set_xlim(0, max(1.0, 1.1 * left.max()))
+    for place in range(len(shown)):
+        text = f"{shown['audible_s'].iloc[place]:.0f} s" if searched[place] else labels.both("bioacoustics.not_audible")
+        axis.text(left[place], place, f" {text}", va="center", color="black" if searched[place] else "0.35")
+    axis.set_xlim(0, max(1.0, 1.15 * left.max()))
     axis.invert_yaxis()
-    axis.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize="small")
-    axis.set_title(labels.both("bioacoustics.sounds_title"))
-    axis.set_xlabel(labels.both("bioacoustics.sounds_axis"))
-    axis.set_ylabel(labels.both("bioacoustics.site_night_axis"))
+    figure.legend(loc="outside lower center", ncols=2, fontsize="small")
+    axis.set_title(labels.both("bioacoustics.sounds_title").replace(" | ", "\n"))
+    axis.set_xlabel(labels.both("bioacoustics.sounds_axis").replace(" | ", "\n"))
+    axis.set_ylabel(labels.both("bioacoustics.site_night_axis").replace(" | ", "\n"))
     return figure
 
 
