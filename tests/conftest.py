@@ -90,7 +90,7 @@ def own_store(monkeypatch) -> Iterator[Path]:
         yield folder / "store"
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def write_archive():
     """A function that writes a tiny archive of Sentinel-2-like scenes, ``write(folder, dates)``."""
     return write_tiny_archive

@@ -30,6 +30,12 @@ def ceiba(*arguments: str, code: int = 0, **environment: str) -> str:
 
 
 @pytest.fixture(scope="module")
+def two_years(tmp_path_factory, write_archive):
+    """One archive for the runs that must be equal: another copy of the files is another input."""
+    return write_archive(tmp_path_factory.mktemp("archive"), dates=DATES)
+
+
+@pytest.fixture(scope="module")
 def finished():
     """What the first run gave, for the runs that must equal it."""
     return {}
@@ -37,9 +43,8 @@ def finished():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("jobs", [1, 2, 4])
-def test_any_number_of_jobs_gives_the_same_products(jobs, own_store, tmp_path, write_archive, add_tiny_area, finished):
-    archive = write_archive(tmp_path / "archive", dates=DATES)
-    add_tiny_area(own_store, archive, years=(2018, 2019))
+def test_any_number_of_jobs_gives_the_same_products(jobs, own_store, two_years, add_tiny_area, finished):
+    add_tiny_area(own_store, two_years, years=(2018, 2019))
     told = ceiba("run", "ard", "mosaics", "--area", "tiny", "--jobs", str(jobs), "--set", "min_observations=1")
     assert "failed" not in told.replace("failed ┃", "")
     ids, files = describe_store(own_store, "tiny")
@@ -56,13 +61,10 @@ def test_any_number_of_jobs_gives_the_same_products(jobs, own_store, tmp_path, w
 
 
 @pytest.mark.slow
-def test_a_debian_postgresql_gives_the_same_products(
-    own_store, tmp_path, write_archive, add_tiny_area, finished, debian_postgresql
-):
+def test_a_debian_postgresql_gives_the_same_products(own_store, two_years, add_tiny_area, finished, debian_postgresql):
     if "store" not in finished:
         pytest.skip("the run on the embedded server did not finish")
-    archive = write_archive(tmp_path / "archive", dates=DATES)
-    add_tiny_area(own_store, archive, years=(2018, 2019))
+    add_tiny_area(own_store, two_years, years=(2018, 2019))
     os.environ["CEIBA_DB_URL"] = debian_postgresql
     try:
         ceiba("run", "ard", "mosaics", "--area", "tiny", "--set", "min_observations=1")

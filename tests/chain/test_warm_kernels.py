@@ -27,7 +27,10 @@ def run_cells(folder, *sources: str) -> list[str]:
     """Printed text of cells run in one kernel."""
     notebook = new_notebook(cells=[new_code_cell(source) for source in sources])
     NotebookClient(
-        notebook, kernel_name="python3", kernel_manager_class=WarmKernelManager, resources={"metadata": {"path": str(folder)}}
+        notebook,
+        kernel_name="python3",
+        kernel_manager_class=WarmKernelManager,
+        resources={"metadata": {"path": str(folder)}},
     ).execute()
     return ["".join(output.get("text", "") for output in cell.outputs) for cell in notebook.cells]
 
