@@ -270,7 +270,7 @@ class Task:
             period=period_times(self.period),
             geobox=geobox,
             measurements={band.name: f"{band.name}.tif" for band in definition.measurements},
-            accessories={Path(name).stem: name for name in sorted(assets)} | {"checksums": store.CHECKSUMS_NAME},
+            accessories={name: name for name in sorted(assets)} | {"checksums": store.CHECKSUMS_NAME},
             lineage=lineage,
             properties={
                 "ceiba:area": self.area.name,
