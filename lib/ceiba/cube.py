@@ -18,6 +18,7 @@ from ceiba.quick_imports import defer_index_drivers  # isort: skip - before data
 import datacube
 import psutil
 import psycopg2
+from datacube.drivers.postgres._schema import DATASET
 from datacube.index.hl import Doc2Dataset
 from datacube.model import Dataset
 
@@ -47,6 +48,8 @@ def _connect(db_url: str, _process: int) -> datacube.Datacube:
     settings = {"default": {"index_driver": "postgres", "db_url": db_url}}
     with exclusive(Config.from_environment().local / "locks" / "schema.lock"):
         if not _has_schema(db_url):
+            # datacube keeps the indexes of another database of this process in its table objects, and would make them here.
+            DATASET.indexes = {index for index in DATASET.indexes if not index.name.startswith("dix_")}
             datacube.Datacube(raw_config=settings, env="default", validate_connection=False).index.init_db()
         cube = datacube.Datacube(raw_config=settings, env="default")
         _ensure_products(cube, load_definitions().values())
