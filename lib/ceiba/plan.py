@@ -109,6 +109,11 @@ def products_of(notebook: str) -> list[ProductDefinition]:
     ]
 
 
+def written_by(notebook: str) -> list[ProductDefinition]:
+    """What a notebook puts into the cube: its products and, where its definition names it, scenes."""
+    return [definition for definition in load_definitions().values() if definition.notebook == notebook]
+
+
 def choose_notebooks(targets: Iterable[str]) -> list[str]:
     """Notebooks that write products, for stages ("mosaics", "02_mosaics") or notebooks by name; all where none is named.
 

@@ -4,19 +4,30 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
 
 from ceiba import cube as index
 from ceiba import provenance, store
+from ceiba.catalog import find_source
 from ceiba.cluster import Cluster
 from ceiba.config import Config
 from ceiba.errors import CeibaError, ParameterError
 from ceiba.grids import Period
 from ceiba.notebooks import read_parameters
-from ceiba.plan import Snapshot, Unit, adopt_finished, choose_notebooks, list_units, notebook_stage, take_snapshot
+from ceiba.plan import (
+    Snapshot,
+    Unit,
+    adopt_finished,
+    choose_notebooks,
+    list_units,
+    notebook_stage,
+    take_snapshot,
+    written_by,
+)
+from ceiba.sources import made_from
 
 log = logging.getLogger(__name__)
 
@@ -97,14 +108,36 @@ def run(
     os.environ["CEIBA_DB_URL"] = index.database_url(Config.from_environment())
     index.connect()
 
-    def run_chain(notebooks: list[list[Unit]]) -> list[Result]:
-        results: list[Result] = []
-        for units in notebooks:
-            results += run_units(units, cluster, started, ended)
-        return results
+    # A thread a notebook: most of them wait, for the notebooks that make their inputs or for the cluster.
+    notebooks = [(chain, units) for chain in chains.values() for units in chain]
+    with ThreadPoolExecutor(max(1, len(notebooks))) as pool:
+        ends: dict[int, Future] = {}
+        for chain, units in notebooks:
+            before = [ends[id(earlier)] for earlier in find_earlier(chain, units)]
+            ends[id(units)] = pool.submit(run_after, before, units, cluster, started, ended)
+        return [result for _, units in notebooks for result in ends[id(units)].result()]
 
-    with ThreadPoolExecutor(max(1, len(chains))) as pool:
-        return [result for results in pool.map(run_chain, chains.values()) for result in results]
+
+def find_earlier(chain: list[list[Unit]], units: list[Unit]) -> list[list[Unit]]:
+    """Notebooks of a chain, before that of ``units``, which make one of its inputs."""
+    wanted: set[str] = set()
+    for definition in units[0].products:
+        for rule in definition.inputs:
+            wanted |= made_from(find_source(units[0].area, rule.name))
+    earlier = chain[: next(position for position, other in enumerate(chain) if other is units)]
+    return [other for other in earlier if wanted & {product.name for product in written_by(other[0].notebook)}]
+
+
+def run_after(
+    before: Iterable[Future],
+    units: list[Unit],
+    cluster: Cluster,
+    started: Callable[[Unit], None],
+    ended: Callable[[Result], None],
+) -> list[Result]:
+    """Run the units of a notebook when those that make its inputs have ended."""
+    wait(before)
+    return run_units(units, cluster, started, ended)
 
 
 def run_units(

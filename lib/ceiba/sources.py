@@ -294,3 +294,10 @@ class ProductStackSource(Source):
             variables |= {f"{product}_{name}": part[name] for name in part.data_vars if name != "spatial_ref"}
         stack = xr.Dataset(variables)
         return stack[list(measurements)] if measurements else stack
+
+
+def made_from(source: Source) -> set[str]:
+    """Names of the products that a source reads; none for files."""
+    if isinstance(source, ProductSource):
+        return {source.definition.name}
+    return set(source.parts) if isinstance(source, ProductStackSource) else set()
