@@ -157,7 +157,7 @@ def run_units(
                 started(unit)
                 waiting.append(cluster.submit(run_unit, unit, snapshot))
                 continue
-        except CeibaError as error:
+        except (CeibaError, OSError) as error:
             result = Result(unit, FAILED, reason=str(error))
         ended(result)
         results.append(result)
