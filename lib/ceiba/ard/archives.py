@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,8 @@ import xarray as xr
 from odc.geo.crs import CRS
 from odc.geo.geobox import GeoBox
 
-from ceiba.ard.sensors import Sensor, find_sensor
+from ceiba.ard.encoding import resolve_encoding
+from ceiba.ard.sensors import Encoding, Sensor, find_sensor
 from ceiba.errors import CatalogError, InputError, SceneError
 from ceiba.samples import find_sample
 from ceiba.sources import Source
@@ -35,6 +36,8 @@ class ArchivedScene:
         File or folder that an error names.
     time
         Acquisition as ISO 8601 text, UTC.
+    properties
+        What the archive says of the scene, under the names it uses (:func:`ceiba.ard.encoding.resolve_encoding` reads them).
     """
 
     name: str
@@ -43,6 +46,11 @@ class ArchivedScene:
     platform: str
     path: Path
     archive: "ArchiveSource"
+    properties: Mapping[str, object] = field(default_factory=dict)
+
+    def encoding(self) -> Encoding:
+        """How the numbers that :meth:`read` gives store reflectance; raises :class:`SceneError`."""
+        return self.archive.scene_encoding(self)
 
     def read(self) -> dict[int, SceneGrid]:
         """Bands by pixel size [m]; raises :class:`SceneError` naming the file and what is wrong."""
@@ -59,6 +67,10 @@ class ArchiveSource(Source):
     def read_scene(self, scene: ArchivedScene) -> dict[int, SceneGrid]:
         """Bands of a scene by pixel size [m]; raises :class:`SceneError`."""
         raise CatalogError(f"driver {type(self).__name__} cannot read scenes")
+
+    def scene_encoding(self, scene: ArchivedScene) -> Encoding:
+        """How the numbers of a scene store reflectance; raises :class:`SceneError`."""
+        return resolve_encoding(scene.sensor, scene.properties)
 
 
 class CubeArchiveSource(ArchiveSource):
@@ -123,7 +135,10 @@ def _cube_geobox(cube: xr.Dataset, crs: CRS) -> GeoBox:
 
 
 class FolderArchiveSource(ArchiveSource):
-    """A folder a scene: ``scene.json`` with name, time, sensor and platform, and GeoTIFF files with named bands (``10m.tif``)."""
+    """A folder a scene: GeoTIFF files with named bands (``10m.tif``), and ``scene.json`` with name, time, sensor and platform.
+
+    ``properties`` in ``scene.json`` say what else the archive knows, as the processing baseline.
+    """
 
     name = "scene_folders"
 
@@ -139,6 +154,7 @@ class FolderArchiveSource(ArchiveSource):
                     described["platform"],
                     path.parent,
                     self,
+                    dict(described.get("properties", {})),
                 )
             except (OSError, ValueError, KeyError, TypeError, SceneError) as error:
                 yield SceneError(

@@ -14,6 +14,7 @@ from tqdm.auto import tqdm
 from ceiba import cube as index
 from ceiba import store
 from ceiba.ard.archives import ArchivedScene, ArchiveSource, SceneGrid
+from ceiba.ard.encoding import ENCODING_KEY, SENSOR_KEY, check_encoding, processing_baseline
 from ceiba.ard.sensors import clear_mask, clear_mask_of_bits
 from ceiba.errors import InputError, SceneError
 from ceiba.products import NAMESPACE, ProductDefinition, eo3_document, find_definition
@@ -103,7 +104,7 @@ def _clear(scene: ArchivedScene, quality: np.ndarray) -> np.ndarray:
 
 
 def check_scene(task: Task, scene: ArchivedScene, grids: dict[int, SceneGrid]) -> None:
-    """Raise :class:`SceneError` on a scene that lies outside the area or whose grids disagree."""
+    """Raise :class:`SceneError` on a scene outside the area, with unknown classes, or not encoded as it says."""
     place = task.unit.place.whole.extent
     for size, grid in grids.items():
         extent = grid.geobox.extent.to_crs(place.crs)
@@ -117,6 +118,15 @@ def check_scene(task: Task, scene: ArchivedScene, grids: dict[int, SceneGrid]) -
             raise SceneError(
                 f"{scene.path} ({size} m): the quality band holds values that are no class of {scene.sensor.name}"
             )
+    finest = grids[min(grids)]
+    check_encoding(
+        str(scene.path),
+        scene.sensor,
+        scene.encoding(),
+        {name: band for name, band in finest.bands.items() if not name.startswith("quality")},
+        baseline=processing_baseline(scene.properties),
+        clear=_clear(scene, _quality(finest)),
+    )
 
 
 def _quality(grid: SceneGrid) -> np.ndarray:
@@ -126,6 +136,8 @@ def _quality(grid: SceneGrid) -> np.ndarray:
 def scene_id(definition: ProductDefinition, scene: ArchivedScene, grids: dict[int, SceneGrid]) -> uuid.UUID:
     """Deterministic id from the name, the grids and every pixel of a scene."""
     digest = hashlib.sha256()
+    if scene.encoding() != scene.sensor.encoding:  # the same numbers with another meaning are another scene
+        digest.update(repr(scene.encoding()).encode())
     for size in sorted(grids):
         digest.update(repr((size, tuple(grids[size].geobox.affine), str(grids[size].geobox.crs))).encode())
         for name, band in sorted(grids[size].bands.items()):
@@ -165,7 +177,8 @@ def _write_scene(
         properties={
             "eo:platform": scene.platform,
             "eo:instrument": scene.sensor.name,
-            "ceiba:sensor": scene.sensor.name,
+            SENSOR_KEY: scene.sensor.name,
+            ENCODING_KEY: scene.encoding().to_properties(),
             "ceiba:simulated": task.simulated,
         },
     )
