@@ -1,0 +1,231 @@
+"""From reflectance at the top of the atmosphere to reflectance of the surface: by 6S tables, by COST or by DOS."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import TypeVar
+
+import numpy as np
+import xarray as xr
+
+from ceiba.ard import atmosphere_table
+from ceiba.ard.atmosphere_aerosol import USUAL_AOT_550, Aerosol, estimate_aerosol
+from ceiba.ard.atmosphere_radiation import layers_above, remove_atmosphere
+from ceiba.errors import SceneError
+
+Pixels = TypeVar("Pixels", xr.Dataset, xr.DataArray)
+
+METHODS = ("auto", "6s", "cost", "dos")
+# The darkest object of a scene is taken to reflect 1 % (Chavez 1996): hardly anything on land is black.
+DARK_REFLECTANCE = 0.01
+# Share of pixels at or below the dark object (Sobrino et al. 2004, doi:10.1016/j.rse.2004.02.003): a lone dead
+# pixel must not set the haze of a whole scene.
+DARK_SHARE = 1e-4
+# Bands whose scattering on the way down COST estimates by the cosine of the sun's zenith; it takes the short-wave
+# infrared as transparent (Chavez 1996, Song et al. 2001, doi:10.1016/S0034-4257(00)00169-3).
+SCATTERING_BANDS = ("blue", "green", "red", "red_edge_1", "red_edge_2", "red_edge_3", "nir", "nir_narrow")
+SAMPLE_PIXELS = 1_000_000
+
+
+def correct_atmosphere(
+    toa: xr.Dataset,
+    *,
+    sensor: str,
+    sun_elevation_deg: float,
+    time: datetime,
+    elevation_m: xr.DataArray | float = 0,
+    method: str = "auto",
+    latitude_deg: float | None = None,
+    aot_550: float | None = None,
+    water_g_cm2: float | None = None,
+    ozone_cm_atm: float | None = None,
+) -> xr.Dataset:
+    """Surface reflectance of a scene.
+
+    What describes the whole scene (dark objects, aerosol) is computed at once from a sample of at most a million
+    pixels; the correction itself stays lazy where ``toa`` is.
+
+    Parameters
+    ----------
+    toa
+        Reflectance at the top of the atmosphere [1] corrected for the angle of the sun, dims ``(..., y, x)``, NaN is no
+        data. Variables are bands: blue, green, red, nir, swir_1, swir_2 and for Sentinel-2 also red_edge_1, red_edge_2,
+        red_edge_3, nir_narrow; some may be absent.
+    sensor
+        Name of the sensor (``catalogs/sensors.yml``), by which the instrument is found in ``catalogs/atmosphere``.
+    sun_elevation_deg
+        Height of the sun above the horizon at the centre of the scene [degree].
+    time
+        When the scene was taken, for the climatology of gases.
+    elevation_m
+        Height of the ground above the sea [m], dims ``(y, x)`` or one number.
+    method
+        "dos": dark object subtraction (DOS1; Chavez 1988, doi:10.1016/0034-4257(88)90019-3). "cost": that with the
+        transmittance estimated by the sun's angle (Chavez 1996). "6s": tables made by 6S, the aerosol estimated from
+        dark vegetation. "auto": "6s" where there is a table for the sensor and bands and the sun is at least 15
+        degrees high, else "dos", whose measured error is smaller than that of COST (``reports/published/ard.md``).
+    latitude_deg
+        Of the scene [degree north], for the climatology of gases; by default that of the centre of ``toa``'s grid.
+    aot_550
+        Optical depth of the aerosol at 550 nm [1], 0 to 1.6; estimated from the scene by default. "6s" only.
+    water_g_cm2, ozone_cm_atm
+        Columns of water vapor [g cm-2] and ozone [cm atm] above the sea; by default of the climatology. "6s" only.
+
+    Returns
+    -------
+    xr.Dataset
+        Surface reflectance [1], dims as ``toa``; slightly negative where the surface is darker than the error. attrs:
+        ``atmosphere_method``, ``aot_550`` [1] (NaN without 6S), ``atmosphere_assumptions`` in words.
+
+    Raises
+    ------
+    SceneError
+        Where the method, sensor or a band is unknown, there is no valid pixel, the sun is too low, or "6s" has no
+        latitude.
+    """
+    if method not in METHODS:
+        raise SceneError(f"no method {method!r} of atmospheric correction; there are {', '.join(METHODS)}")
+    if not 0 < sun_elevation_deg <= 90:
+        raise SceneError(f"the sun is {sun_elevation_deg} degrees high; surface reflectance needs 0 to 90 degrees")
+    _check_bands(toa)
+    instrument = atmosphere_table.find_instrument(sensor)
+    if method == "auto":
+        high = sun_elevation_deg >= 90 - atmosphere_table.MAX_SUN_ZENITH_DEG
+        tabled = instrument is not None and set(toa.data_vars) <= set(atmosphere_table.bands_of(instrument))
+        method = "6s" if tabled and high else "dos"
+    _check_grid(toa, elevation_m)
+    sample = sample_pixels(toa)
+    if method == "6s":
+        if instrument is None:
+            raise SceneError(
+                f"no table of the atmosphere for sensor {sensor!r}; there are tables for "
+                f"{', '.join(atmosphere_table.known_sensors())}; make one (catalogs/atmosphere) or use method 'dos'"
+            )
+        return _correct_by_table(
+            toa, sample, instrument=instrument, sun_zenith_deg=90 - sun_elevation_deg, time=time, elevation_m=elevation_m,
+            latitude_deg=latitude_deg, aot_550=aot_550, water_g_cm2=water_g_cm2, ozone_cm_atm=ozone_cm_atm,
+        )  # fmt: skip
+    return _subtract_dark_objects(toa, sample, sun_elevation_deg=sun_elevation_deg, method=method)
+
+
+def sample_pixels(pixels: Pixels, most: int = SAMPLE_PIXELS) -> Pixels:
+    """At most ``most`` pixels of data with dims ``(..., y, x)``, evenly spread and in memory."""
+    step = max(1, int(np.ceil(np.sqrt(pixels.sizes["y"] * pixels.sizes["x"] / most))))
+    return pixels.isel(y=slice(None, None, step), x=slice(None, None, step)).compute()
+
+
+def dark_object(reflectance: np.ndarray) -> float:
+    """Reflectance [1] at or below which 0.01 % of the valid pixels lie, NaN where none is valid; any dims."""
+    valid = reflectance[np.isfinite(reflectance)]
+    return float(np.quantile(valid, DARK_SHARE, method="inverted_cdf")) if valid.size else float("nan")
+
+
+def haze_reflectance(dark: float, *, transmittance: float) -> float:
+    """Reflectance [1] that the atmosphere adds, from that of the darkest object.
+
+    ``dark - 0.01 * transmittance``, at least 0: the object itself reflects 1 % of what reaches it (Chavez 1996).
+    """
+    return max(dark - DARK_REFLECTANCE * transmittance, 0.0)
+
+
+def _subtract_dark_objects(
+    toa: xr.Dataset, sample: xr.Dataset, *, sun_elevation_deg: float, method: str
+) -> xr.Dataset:
+    corrected, haze = {}, {}
+    for band in toa.data_vars:
+        cost = method == "cost" and band in SCATTERING_BANDS
+        transmittance = float(np.sin(np.radians(sun_elevation_deg))) if cost else 1.0
+        dark = dark_object(sample[band].values)
+        if not np.isfinite(dark):
+            raise SceneError(f"band {band} has no valid pixel; there is nothing to correct")
+        haze[band] = haze_reflectance(dark, transmittance=transmittance)
+        corrected[band] = (toa[band] - haze[band]) / transmittance
+    removed = ", ".join(f"{band} {value:.4f}" for band, value in haze.items())
+    assumptions = f"the darkest 0.01 % of pixels reflect 1 %; haze removed: {removed}"
+    return as_surface_reflectance(toa, corrected, method=method, aot_550=float("nan"), assumptions=assumptions)
+
+
+def _correct_by_table(
+    toa: xr.Dataset,
+    sample: xr.Dataset,
+    *,
+    instrument: str,
+    sun_zenith_deg: float,
+    time: datetime,
+    elevation_m: xr.DataArray | float,
+    latitude_deg: float | None,
+    aot_550: float | None,
+    water_g_cm2: float | None,
+    ozone_cm_atm: float | None,
+) -> xr.Dataset:
+    profile = "given"
+    if water_g_cm2 is None or ozone_cm_atm is None:
+        latitude = _latitude_deg(toa) if latitude_deg is None else latitude_deg
+        profile, usual_water, usual_ozone = atmosphere_table.gases_of(latitude_deg=latitude, time=time)
+        water_g_cm2 = usual_water if water_g_cm2 is None else water_g_cm2
+        ozone_cm_atm = usual_ozone if ozone_cm_atm is None else ozone_cm_atm
+    gases = {"water_g_cm2": water_g_cm2, "ozone_cm_atm": ozone_cm_atm}
+    if aot_550 is None:
+        heights = elevation_m
+        if isinstance(elevation_m, xr.DataArray):
+            heights = sample_pixels(elevation_m).broadcast_like(sample).transpose(*sample.dims)
+        aerosol = estimate_aerosol(sample, heights, instrument=instrument, sun_zenith_deg=sun_zenith_deg, **gases)
+        source = f"median of {aerosol.targets} pixels of dark vegetation, spread {aerosol.spread:.2f}"
+        if not aerosol.targets:
+            source = f"too little dark vegetation, the mean over land ({USUAL_AOT_550})"
+    else:
+        aerosol, source = Aerosol(aot_550, 0.0, 0, float("nan")), "given"
+    corrected = {}
+    for band in toa.data_vars:
+        layers = layers_above(
+            instrument, band, sun_zenith_deg=sun_zenith_deg, aot_550=aerosol.aot_550,
+            aot_altitude_km=aerosol.altitude_km, **gases,
+        )  # fmt: skip
+        corrected[band] = remove_atmosphere(toa[band], layers, elevation_m)
+    assumptions = (
+        f"continental aerosol, optical depth: {source}, above {aerosol.altitude_km * 1000:.0f} m; gases: {profile}, water "
+        f"vapor {water_g_cm2:.2f} g cm-2, ozone {ozone_cm_atm:.3f} cm atm above the sea; seen from nadir; flat Lambertian ground"
+    )
+    return as_surface_reflectance(toa, corrected, method="6s", aot_550=aerosol.aot_550, assumptions=assumptions)
+
+
+def _latitude_deg(toa: xr.Dataset) -> float:
+    import odc.geo.xr  # noqa: F401 - gives datasets their .odc
+
+    geobox = toa.odc.geobox
+    if geobox is None or geobox.crs is None:
+        raise SceneError("the scene has no CRS, so its gases are unknown; give latitude_deg, or water_g_cm2 and ozone_cm_atm")
+    return float(geobox.geographic_extent.centroid.coords[0][1])
+
+
+def as_surface_reflectance(
+    toa: xr.Dataset, bands: Mapping[str, xr.DataArray], *, method: str, aot_550: float, assumptions: str
+) -> xr.Dataset:
+    """A dataset of the bands with the type and attrs of ``toa`` and what the correction was."""
+    result = xr.Dataset({name: band.astype(toa[name].dtype) for name, band in bands.items()}, attrs=toa.attrs)
+    for name, band in result.data_vars.items():
+        band.attrs = toa[name].attrs | {"units": "1", "standard_name": "surface_bidirectional_reflectance"}
+    result.attrs |= {"atmosphere_method": method, "aot_550": aot_550, "atmosphere_assumptions": assumptions}
+    return result
+
+
+def _check_bands(toa: xr.Dataset) -> None:
+    known = (*SCATTERING_BANDS, "swir_1", "swir_2")
+    unknown = [str(name) for name in toa.data_vars if name not in known]
+    if unknown or not toa.data_vars:
+        raise SceneError(
+            f"bands {', '.join(unknown) or '(none)'} cannot be corrected; known are {', '.join(known)}: "
+            "drop or rename the others"
+        )
+    if not {"y", "x"} <= set(toa.dims):
+        raise SceneError(f"the scene has dims {', '.join(map(str, toa.dims))}; it needs y and x")
+
+
+def _check_grid(toa: xr.Dataset, elevation_m: xr.DataArray | float) -> None:
+    if not isinstance(elevation_m, xr.DataArray):
+        return
+    try:
+        xr.align(toa, elevation_m, join="exact")
+    except ValueError as error:
+        raise SceneError(
+            f"heights ({dict(elevation_m.sizes)}) are not on the grid of the scene ({dict(toa.sizes)}); reproject them to it"
+        ) from error
