@@ -20,10 +20,11 @@ from ceiba.sources import Source
 
 @dataclass(frozen=True)
 class SceneGrid:
-    """Bands of a scene on one grid: ``bands`` name to array ``(y, x)``."""
+    """Bands of a scene on one grid: ``bands`` name to array ``(y, x)``; ``properties`` go into the scene's document."""
 
     geobox: GeoBox
     bands: Mapping[str, np.ndarray]
+    properties: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class ArchivedScene:
     Attributes
     ----------
     path
-        File or folder that an error names.
+        File, folder or address that an error names.
     time
         Acquisition as ISO 8601 text, UTC.
     properties
@@ -44,7 +45,7 @@ class ArchivedScene:
     time: str
     sensor: Sensor
     platform: str
-    path: Path
+    path: Path | str
     archive: "ArchiveSource"
     properties: Mapping[str, object] = field(default_factory=dict)
 

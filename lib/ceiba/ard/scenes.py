@@ -180,7 +180,8 @@ def _write_scene(
             SENSOR_KEY: scene.sensor.name,
             ENCODING_KEY: scene.encoding().to_properties(),
             "ceiba:simulated": task.simulated,
-        },
+        }
+        | {name: value for grid in grids.values() for name, value in grid.properties.items()},
     )
 
 

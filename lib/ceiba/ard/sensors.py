@@ -54,6 +54,8 @@ class Quality:
         Name to the first of two bits: 0 not determined, 1 low, 2 medium, 3 high.
     clear, unwanted
         Default classes that are clear, or bits that must not be set.
+    counts_as
+        Name to what it becomes in a kind that has no class of this name.
     """
 
     name: str
@@ -62,6 +64,7 @@ class Quality:
     levels: Mapping[str, int]
     clear: tuple[str, ...]
     unwanted: tuple[str, ...]
+    counts_as: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -170,6 +173,7 @@ def read_sensors(path: Path) -> dict[str, Sensor]:
             levels=entry.get("levels", {}),
             clear=tuple(entry.get("clear", ())),
             unwanted=tuple(entry.get("unwanted", ())),
+            counts_as=entry.get("counts_as", {}),
         )
         for name, entry in content["quality"].items()
     }
