@@ -6,8 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rasterio
+import yaml
 
 import ceiba
+from ceiba import cube as index
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
@@ -39,3 +43,36 @@ def raise_counts_of(folder: Path, counts: int, **properties) -> None:
                 band = values[number - 1]
                 file.write(band if name.startswith("quality") else np.where(band == 0, 0, band + counts), number)
                 file.set_band_description(number, name)
+
+
+@pytest.fixture
+def add_landsat_area(store):
+    """A function that adds an area whose archive is a folder of Landsat scenes, ``add(name, bounds, crs, **arguments)``."""
+
+    def add(name: str, bounds: tuple[float, float, float, float], crs: str, **arguments) -> str:
+        catalog = yaml.safe_load((ROOT / "catalogs" / "mexico.yml").read_text("utf-8"))
+        driver = "ceiba.ard.landsat.LandsatFolderSource"
+        catalog["sources"]["scene_archive"] |= {"driver": driver, "args": arguments}
+        title = {"es": name, "en": name}
+        place = {"title": title, "stages": ["ard"], "crs": crs, "bounds": list(bounds), "years": [1985, 2025]}
+        folder = store / "areas" / name
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "area.yml").write_text(
+            yaml.safe_dump({"title": title, "catalog": "catalog.yml", "places": {name: place}})
+        )
+        (folder / "catalog.yml").write_text(yaml.safe_dump(catalog))
+        return name
+
+    return add
+
+
+@pytest.fixture
+def read_scene():
+    """A function that gives a scene of the cube by its id: document and bands, ``read(dataset_id)``."""
+
+    def read(dataset_id: str) -> tuple[dict, dict[str, np.ndarray]]:
+        dataset = index.get_dataset(index.connect(), dataset_id)
+        with rasterio.open(f"{dataset.uri.rsplit('/', 1)[0]}/30m.tif") as file:
+            return dataset.metadata_doc, dict(zip(file.descriptions, file.read(), strict=True))
+
+    return read

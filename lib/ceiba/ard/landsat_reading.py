@@ -67,7 +67,11 @@ def read_level_1(
         elevation_m=0 if heights is None else heights,
         method=method,
     )
-    done = {"ceiba:atmosphere_method": str(reflectance.attrs.get("atmosphere_method", method))}
+    done = {
+        f"ceiba:{key}": value
+        for key, value in reflectance.attrs.items()
+        if key in ("atmosphere_method", "atmosphere_assumptions") or (key == "aot_550" and np.isfinite(value))
+    }
     if heights is not None:
         reflectance = correct_topography(
             reflectance,
