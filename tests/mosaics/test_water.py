@@ -1,13 +1,12 @@
-"""The WOfS tree against the result of its authors' program, and the annual frequency by hand."""
+"""The annual frequency of water by hand, and its interval against published ones."""
 
 import numpy as np
 import pytest
 import xarray as xr
 
 from ceiba.errors import InputError
-from ceiba.mosaics.water import WOFS_BANDS, annual_water, wofs_water
-
-CLEAR_FMASK = (1, 4, 5)
+from ceiba.mosaics.water import annual_water, wilson_interval
+from ceiba.mosaics.wofs import WOFS_BANDS
 
 
 def as_series(**counts: list[float]) -> xr.Dataset:
@@ -17,87 +16,86 @@ def as_series(**counts: list[float]) -> xr.Dataset:
     )
 
 
-def test_equals_the_reference_on_every_valid_pixel(sample_folder):
-    folder = sample_folder / "eo" / "wofs_reference_dea"
-    with (
-        xr.open_dataset(folder / "sample_c3_sr.nc", mask_and_scale=False) as scene,
-        xr.open_dataset(folder / "sample_wofl.nc", mask_and_scale=False) as expected,
-    ):
-        scene, expected = scene.load(), expected.water.load()
-    bands = xr.Dataset({name: scene[f"nbart_{name}"] for name in WOFS_BANDS})
-    bands = bands.where((bands != -999) & bands.notnull()) / 1e4
-    bits = expected.values
-    valid = (bits & 1 == 0) & bands.to_array().notnull().all("variable").values
-    clear = valid & np.isin(bits, [0, 128])
-    assert (valid.sum(), clear.sum()) == (507, 407)
-    np.testing.assert_array_equal(wofs_water(bands).values[valid] == 1, bits[valid] & 128 == 128)
-
-
-@pytest.mark.parametrize(
-    ("counts", "expected"),
-    [
-        # (blue green red nir swir_1 swir_2), the branch of the published tree, water or dry
-        ((300, 500, 300, 200, 100, 80), 1),  # NDI52 <= -0.01, dark TM7, NDI43 <= 0.61: node 6
-        ((300, 500, 100, 500, 100, 80), 0),  # NDI43 = 0.67: node 7
-        ((2500, 500, 300, 200, 100, 80), 0),  # bright TM1: node 3
-        ((1500, 1900, 1800, 1000, 1000, 800), 1),  # TM1 > 1400.5, NDI43 < -0.01: node 10
-        ((1500, 1900, 1800, 2000, 1000, 800), 0),  # node 11
-        ((379, 700, 600, 500, 650, 500), 1),  # NDI72 = -0.17, TM1 <= 379: node 14
-        ((380, 700, 600, 500, 650, 500), 0),  # node 15
-        ((900, 1400, 600, 700, 500, 400), 1),  # NDI72 = -0.56, NDI43 = 0.08: node 17
-        ((473, 1400, 600, 1200, 500, 400), 1),  # NDI43 = 0.33, TM1 <= 473: node 19
-        ((474, 1400, 600, 1200, 500, 400), 0),  # node 20
-        ((340, 300, 300, 300, 330, 100), 0),  # NDI52 = 0.048, TM1 > 334.5: node 23
-        ((300, 300, 300, 1100, 330, 100), 0),  # NDI43 = 0.57: node 25
-        ((300, 300, 300, 300, 330, 100), 1),  # NDI52 <= 0.12: node 27
-        ((129, 300, 300, 300, 400, 100), 1),  # NDI52 = 0.14, dark TM3, TM1 <= 129.5: node 31
-        ((130, 300, 300, 300, 400, 100), 0),  # node 32
-        ((300, 300, 400, 300, 400, 100), 1),  # TM3 > 364.5, TM1 <= 300.5: node 33
-        ((301, 300, 400, 300, 400, 100), 0),  # node 34
-        ((100, 300, 300, 300, 700, 100), 0),  # NDI52 = 0.4: node 36
-        ((250, 300, 300, 300, 540, 100), 0),  # NDI52 = 0.29, TM1 > 249.5: node 38
-        ((100, 300, 300, 900, 540, 100), 0),  # NDI43 = 0.5: node 40
-        ((100, 300, 400, 300, 540, 100), 0),  # TM3 > 364.5: node 42
-        ((129, 300, 300, 300, 540, 100), 1),  # node 44
-        ((130, 300, 300, 300, 540, 100), 0),  # node 45
-    ],
-)
-def test_every_leaf_of_the_tree(counts, expected):
-    series = as_series(**{name: [count] for name, count in zip(WOFS_BANDS, counts, strict=True)})
-    assert wofs_water(series.astype(np.float32)).item() == expected
-
-
-def test_a_missing_band_value_is_no_data():
-    for name in WOFS_BANDS:
-        counts = dict.fromkeys(WOFS_BANDS, [300.0]) | {name: [np.nan]}
-        assert np.isnan(wofs_water(as_series(**counts)).item())
+def all_clear(bands: xr.Dataset) -> xr.DataArray:
+    return xr.ones_like(next(iter(bands.data_vars.values())), dtype=bool)
 
 
 def test_annual_frequency_by_the_tree():
     water, dry = (300, 500, 300, 200, 100, 80), (300, 500, 100, 500, 100, 80)
-    dates = [water, dry, water, tuple([np.nan] * 6), water]
-    counts = {name: [date[i] for date in dates] for i, name in enumerate(WOFS_BANDS)}
-    result = annual_water(as_series(**counts))
+    dates = [water, dry, water, tuple([np.nan] * 6), water, water, (*water[:5], np.nan)]
+    bands = as_series(**{name: [date[i] for date in dates] for i, name in enumerate(WOFS_BANDS)})
+    clear = all_clear(bands)
+    clear[5] = False
+    result = annual_water(bands, clear)
     assert result.water_frequency.item() == pytest.approx(3 / 4)
-    assert result.clear_count.item() == 4
+    assert (result.water_count.item(), result.clear_count.item()) == (3, 4)
+    # Wilson's formula for 3 of 4 by hand: (0.75 + 3.8415 / 8 -+ 1.95996 sqrt(0.1875 / 4 + 3.8415 / 64)) / 1.960375
+    assert result.water_low.item() == pytest.approx(0.3006, abs=1e-4)
+    assert result.water_high.item() == pytest.approx(0.9544, abs=1e-4)
     assert (result.attrs["method"], result.attrs["missing_bands"]) == ("wofs", "")
     assert result.water_frequency.attrs["units"] == "1"
+    assert result.water_count.dtype == result.clear_count.dtype == np.uint16
 
 
 def test_annual_frequency_without_short_wave_infrared_says_so():
-    series = as_series(green=[700, 700, np.nan, 500], nir=[300, 900, 100, 500])
-    result = annual_water(series)
-    assert result.water_frequency.item() == pytest.approx(1 / 3)  # NDWI 0.4, -0.125, none, 0
+    series = as_series(green=[700, 700, np.nan, 500, 0], nir=[300, 900, 100, 500, 0])
+    result = annual_water(series, all_clear(series))
+    assert result.water_frequency.item() == pytest.approx(1 / 3)  # NDWI 0.4, -0.125, none, 0, none
     assert result.attrs["method"] == "ndwi"
     assert result.attrs["missing_bands"] == "blue, red, swir_1, swir_2"
-    assert np.isnan(annual_water(series, min_observations=4).water_frequency.item())
-    assert annual_water(series, min_observations=4).clear_count.item() == 3
+    few = annual_water(series, all_clear(series), min_observations=4)
+    assert np.isnan([few[name].item() for name in ("water_frequency", "water_low", "water_high")]).all()
+    assert (few.water_count.item(), few.clear_count.item()) == (1, 3)
+
+
+@pytest.mark.parametrize("names", [WOFS_BANDS, ("green", "nir")])
+def test_integers_equal_floats_and_chunks_do_not_show(names):
+    random = np.random.default_rng(0)
+    time = np.datetime64("2020-01-03", "ns") + np.arange(8) * np.timedelta64(16, "D")
+    encoding = {"nodata": 0, "scale": 1e-4, "offset": 0.0}
+    shape = (8, 30, 41)
+    bands = xr.Dataset(
+        {name: (("time", "y", "x"), random.integers(0, 900, shape).astype(np.uint16), encoding) for name in names},
+        coords={"time": time},
+    )
+    clear = xr.DataArray(random.random(shape) > 0.3, dims=("time", "y", "x"), coords={"time": time})
+    whole = annual_water(bands, clear)
+    assert 0.05 < float(whole.water_frequency.mean()) < 0.95
+    floats = bands.where(bands != 0) * 1e-4
+    xr.testing.assert_allclose(annual_water(floats, clear), whole)
+    lazy = annual_water(bands.chunk(time=3, y=11, x=17), clear)
+    assert all(lazy[name].chunks for name in lazy.data_vars)
+    xr.testing.assert_identical(lazy.compute(), whole)
+
+
+@pytest.mark.parametrize(
+    ("successes", "trials", "low", "high"),
+    # Newcombe 1998, doi:10.1002/(SICI)1097-0258(19980430)17:8<857::AID-SIM777>3.0.CO;2-E, table I, method 3
+    [(81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0000, 0.1611), (1, 29, 0.0061, 0.1718)],
+)
+def test_interval_equals_the_published_one(successes, trials, low, high):
+    found = wilson_interval(xr.DataArray([successes, 0]), xr.DataArray([trials, 0]))
+    assert [end.values[0] for end in found] == pytest.approx([low, high], abs=5e-5)
+    assert all(np.isnan(end.values[1]) for end in found)
+
+
+def test_interval_equals_scipy_at_any_confidence():
+    from scipy.stats import binomtest
+
+    for confidence in (0.8, 0.99):
+        low, high = wilson_interval(xr.DataArray(7), xr.DataArray(9), confidence=confidence)
+        expected = binomtest(7, 9).proportion_ci(confidence, method="wilson")
+        assert (low.item(), high.item()) == pytest.approx((expected.low, expected.high))
+    with pytest.raises(InputError, match="confidence is 95"):
+        wilson_interval(xr.DataArray(7), xr.DataArray(9), confidence=95)
 
 
 def test_refuses_what_cannot_show_water():
-    with pytest.raises(InputError, match="missing: swir_2"):
-        wofs_water(as_series(**dict.fromkeys(WOFS_BANDS[:-1], [1.0])))
     with pytest.raises(InputError, match="at least green and nir"):
-        annual_water(as_series(red=[1.0], nir=[1.0]))
-    with pytest.raises(InputError, match="none in this period"):
-        annual_water(as_series(green=[], nir=[]))
+        annual_water(as_series(red=[1.0], nir=[1.0]), all_clear(as_series(red=[1.0])))
+    empty = as_series(green=[], nir=[])
+    with pytest.raises(InputError, match="no observation in this period"):
+        annual_water(empty, all_clear(empty))
+    series = as_series(green=[1.0], nir=[1.0])
+    with pytest.raises(InputError, match="give both on one grid"):
+        annual_water(series, all_clear(series).isel(time=[0, 0]))

@@ -1,105 +1,153 @@
-"""Surface water: the WOfS decision tree, and how often a pixel was water in a year."""
+"""Surface water of a period: how often a pixel was water, and how sure the few or many observations make of it."""
 
+from statistics import NormalDist
+
+import numba
 import numpy as np
 import xarray as xr
 
 from ceiba.errors import InputError
-from ceiba.spectral_indices import ndwi, normalized_difference
-
-WOFS_BANDS = ("blue", "green", "red", "nir", "swir_1", "swir_2")
-
-
-def wofs_water(bands: xr.Dataset) -> xr.DataArray:
-    """Water by the decision tree of Water Observations from Space, for Landsat-like bands.
-
-    The thresholds are Landsat counts as published (reflectance times 10 000).
-
-    Parameters
-    ----------
-    bands
-        ``blue green red nir swir_1 swir_2`` as surface reflectance [1], dims ``(..., y, x)``; NaN is no data.
-
-    Returns
-    -------
-    xr.DataArray
-        1 for water, 0 for dry, NaN where a band is missing or a ratio undefined [1], dims ``(..., y, x)``.
-
-    Raises
-    ------
-    InputError
-        A band is missing.
-
-    References
-    ----------
-    Mueller et al. 2016, doi:10.1016/j.rse.2015.11.003, figure 3.
-    """
-    missing = missing_wofs_bands(bands)
-    if missing:
-        raise InputError(f"the WOfS tree needs {', '.join(WOFS_BANDS)}; missing: {', '.join(missing)}")
-    # rounded, because the thresholds are counts: 0.0379 in float32 must not be more than 379
-    counts = (bands[list(WOFS_BANDS)].astype(np.float64) * 1e4).round(2)
-    tm1, tm3, tm7 = counts.blue, counts.red, counts.swir_2
-    ndi_52 = normalized_difference(counts.swir_1, counts.green)
-    ndi_43 = normalized_difference(counts.nir, counts.red)
-    ndi_72 = normalized_difference(counts.swir_2, counts.green)
-
-    dark_swir = tm7 <= 323.5
-    bright_swir_dark_blue = xr.where(ndi_72 <= -0.23, (ndi_43 <= 0.22) | (tm1 <= 473), tm1 <= 379)
-    bright_swir = xr.where(tm1 <= 1400.5, bright_swir_dark_blue, ndi_43 <= -0.01)
-    low_ndi_52 = (tm1 <= 2083.5) & xr.where(dark_swir, ndi_43 <= 0.61, bright_swir)
-
-    middle = (tm1 <= 334.5) & (ndi_43 <= 0.54)
-    middle &= (ndi_52 <= 0.12) | xr.where(tm3 <= 364.5, tm1 <= 129.5, tm1 <= 300.5)
-    high = (ndi_52 <= 0.34) & (tm1 <= 249.5) & (ndi_43 <= 0.45) & (tm3 <= 364.5) & (tm1 <= 129.5)
-
-    water = xr.where(ndi_52 <= -0.01, low_ndi_52, xr.where(ndi_52 <= 0.23, middle, high))
-    known = ndi_52.notnull() & ndi_43.notnull() & ndi_72.notnull() & tm1.notnull()
-    return water.where(known).astype(np.float32).rename("water").assign_attrs(units="1", long_name="water")
+from ceiba.mosaics.stored import check_grid, grid_attrs, place_of, read_encoding, reduce_blocks
+from ceiba.mosaics.wofs import WOFS_BANDS, count_by_tree, missing_wofs_bands, tree_encoding
 
 
-def missing_wofs_bands(bands: xr.Dataset) -> list[str]:
-    """Names of the bands that the WOfS tree needs and ``bands`` lacks."""
-    return [name for name in WOFS_BANDS if name not in bands]
-
-
-def annual_water(bands: xr.Dataset, *, min_observations: int = 1) -> xr.Dataset:
+def annual_water(
+    bands: xr.Dataset, clear: xr.DataArray, *, min_observations: int = 1, confidence: float = 0.95
+) -> xr.Dataset:
     """How often each pixel was water among its clear observations of a period.
 
-    By the WOfS tree where all its bands are there, else by NDWI > 0 (McFeeters 1996), which is coarser:
-    turbid water is missed, and dark roofs and shadows are taken for water.
+    By the WOfS tree where all its bands are there, else by NDWI > 0 (McFeeters 1996), which is coarser: turbid water is
+    missed, and dark roofs and shadows are taken for water.
+
+    The confidence is an interval for the share of water, from the number of observations alone: it takes the dates as
+    drawn at random from the period, and says nothing of water that the method does not see. The confidence layer of
+    Mueller et al. 2016 is a regression fitted to Australian terrain, MODIS and vegetation data; it is not made here.
 
     Parameters
     ----------
     bands
-        Clear surface reflectance [1], dims ``(time, y, x)``, NaN where not clear; at least ``green`` and
-        ``nir``.
+        As stored, dims ``(time, y, x)``, at least ``green`` and ``nir``: integers with the attributes ``nodata``,
+        ``scale`` and ``offset``, or floats in reflectance [1] with NaN.
+    clear
+        Whether an observation is clear, boolean, dims ``(time, y, x)``.
     min_observations
         Pixels with fewer clear observations have no frequency.
+    confidence
+        Probability [1] of the interval.
 
     Returns
     -------
     xr.Dataset
-        ``water_frequency`` [1], 0 to 1, float32, and ``clear_count`` [1], uint16, dims ``(y, x)``. The
-        attribute ``method`` is "wofs" or "ndwi", ``missing_bands`` names the bands that the WOfS tree lacked.
+        dims ``(y, x)``: ``water_frequency`` [1] with its interval ``water_low`` to ``water_high`` [1], float32, NaN where
+        there are too few observations; ``water_count`` and ``clear_count`` [1], uint16. The attribute ``method`` is
+        "wofs" or "ndwi", ``missing_bands`` names the bands that the WOfS tree lacked. Lazy where the bands are.
 
     Raises
     ------
     InputError
-        Not even green and nir are there, or there is no observation.
+        Not even green and nir are there, there is no observation, a scale is unknown, or the mask does not fit.
     """
     missing = missing_wofs_bands(bands)
-    if not missing:
-        method, water = "wofs", wofs_water(bands)
-    elif "green" in bands and "nir" in bands:
-        index = ndwi(bands.green, bands.nir)
-        method, water = "ndwi", (index > 0).where(index.notnull()).astype(np.float32)
-    else:
+    if missing and not {"green", "nir"} <= set(bands.data_vars):
         raise InputError(f"water needs at least green and nir; missing of all that WOfS needs: {', '.join(missing)}")
-    if water.sizes["time"] == 0:
-        raise InputError("water needs observations, and there is none in this period")
-    count = water.notnull().sum("time")
-    frequency = water.mean("time").where(count >= min_observations).astype(np.float32)
-    result = xr.Dataset({"water_frequency": frequency, "clear_count": count.astype(np.uint16)})
-    result.water_frequency.attrs = {"units": "1", "long_name": "share of clear observations with water"}
-    result.clear_count.attrs = {"units": "1", "long_name": "clear observations"}
-    return result.assign_attrs(method=method, missing_bands=", ".join(missing))
+    names = ("green", "nir") if missing else WOFS_BANDS
+    encodings = tuple(read_encoding(name, bands[name]) for name in names)
+    for name in names:
+        check_grid(clear, bands[name])
+    arrays = [bands[name] for name in names]
+    if missing:
+        numbers = np.array(encodings, np.float64)
+
+        def count(green: np.ndarray, nir: np.ndarray, clear: np.ndarray) -> np.ndarray:
+            return _counted(_count_by_ndwi, (green, nir, clear, numbers))
+    else:
+        encoding = tree_encoding(bands)
+
+        def count(*blocks: np.ndarray) -> np.ndarray:
+            return _counted(count_by_tree, (*blocks, *encoding))
+
+    counts = reduce_blocks(count, [*arrays, clear], rows=2)
+    result = xr.Dataset(
+        {name: (("y", "x"), counts[position]) for position, name in enumerate(("water_count", "clear_count"))},
+        coords=place_of(arrays[0]),
+    )
+    result = result.assign(_frequency(result.water_count, result.clear_count, min_observations, confidence))
+    for name, title in (("water_count", "clear observations with water"), ("clear_count", "clear observations")):
+        result[name] = result[name].astype(np.uint16).assign_attrs(units="1", nodata=0, long_name=title)
+    for band in result.data_vars.values():
+        band.attrs |= grid_attrs(arrays[0])
+    return result.assign_attrs(method="ndwi" if missing else "wofs", missing_bands=", ".join(missing))
+
+
+def _frequency(
+    wet: xr.DataArray, seen: xr.DataArray, min_observations: int, confidence: float
+) -> dict[str, xr.DataArray]:
+    enough = seen >= max(min_observations, 1)
+    low, high = wilson_interval(wet, seen, confidence=confidence)
+    layers = {
+        "water_frequency": (wet / seen.where(enough), "share of clear observations with water"),
+        "water_low": (low, f"lower end of the {confidence:.0%} interval of the share"),
+        "water_high": (high, f"upper end of the {confidence:.0%} interval of the share"),
+    }
+    return {
+        name: layer.where(enough).astype(np.float32).assign_attrs(units="1", nodata=np.nan, long_name=title)
+        for name, (layer, title) in layers.items()
+    }
+
+
+def wilson_interval(
+    successes: xr.DataArray, trials: xr.DataArray, *, confidence: float = 0.95
+) -> tuple[xr.DataArray, xr.DataArray]:
+    """Interval for a share: never outside 0 and 1, and not of length 0 where all trials agree.
+
+    Parameters
+    ----------
+    successes, trials
+        Numbers [1], any dims.
+    confidence
+        Probability [1] of the interval.
+
+    Returns
+    -------
+    tuple
+        Lower and upper end [1], float64, dims of the input; NaN without trials.
+
+    Raises
+    ------
+    InputError
+        The confidence is not between 0 and 1.
+
+    References
+    ----------
+    Wilson 1927, doi:10.1080/01621459.1927.10502953; Brown, Cai and DasGupta 2001, doi:10.1214/ss/1009213286.
+    """
+    if not 0 < confidence < 1:
+        raise InputError(f"confidence is {confidence}; give a number between 0 and 1, as 0.95")
+    z = NormalDist().inv_cdf(0.5 + confidence / 2)
+    n = trials.astype(np.float64).where(trials > 0)
+    share = successes / n
+    middle = share + z * z / (2 * n)
+    half = z * np.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    scale = 1 + z * z / n
+    return ((middle - half) / scale).clip(0, 1), ((middle + half) / scale).clip(0, 1)
+
+
+def _counted(kernel, arguments: tuple) -> np.ndarray:
+    """Counts of water and of clear observations of a block: float32, dims (2, y, x)."""
+    arrays = [np.ascontiguousarray(a).reshape(len(a), -1) if np.ndim(a) == 3 else a for a in arguments]
+    counts = np.zeros((2, arrays[0].shape[1]), np.float32)
+    kernel(*arrays, counts)
+    return counts.reshape(2, *arguments[0].shape[1:])
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def _count_by_ndwi(green, nir, clear, encodings, counts):
+    for t in range(green.shape[0]):
+        for p in range(green.shape[1]):
+            g, n = green[t, p], nir[t, p]
+            if clear[t, p] and g == g and n == n and g != encodings[0, 0] and n != encodings[1, 0]:
+                green_value = g * encodings[0, 1] + encodings[0, 2]
+                nir_value = n * encodings[1, 1] + encodings[1, 2]
+                ndwi = (green_value - nir_value) / (green_value + nir_value)
+                counts[0, p] += ndwi > 0
+                counts[1, p] += ndwi == ndwi
