@@ -96,7 +96,7 @@ def normalized_difference(first: xr.DataArray, second: xr.DataArray) -> xr.DataA
 
 @spectral_index(
     long_name="Normalized difference vegetation index",
-    reference="Rouse et al. 1974, NASA SP-351",
+    reference="Tucker 1979, doi:10.1016/0034-4257(79)90013-0, after Rouse et al. 1974, NASA SP-351",
 )
 def ndvi(nir: xr.DataArray, red: xr.DataArray) -> xr.DataArray:
     """Green vegetation, ``(nir - red) / (nir + red)``.
@@ -303,7 +303,7 @@ def awei_sh(
 
 @spectral_index(
     long_name="Bare soil index",
-    reference="Rikimaru et al. 2002, Tropical Ecology 43(1), 39-47",
+    reference="Rikimaru et al. 2002, Tropical Ecology 43(1), 39-47; of these bands Mzid et al. 2021, doi:10.3390/rs13030474",
 )
 def bsi(blue: xr.DataArray, red: xr.DataArray, nir: xr.DataArray, swir_1: xr.DataArray) -> xr.DataArray:
     """Bare soil, ``((swir_1 + red) - (nir + blue)) / ((swir_1 + red) + (nir + blue))``.
