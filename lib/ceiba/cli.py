@@ -117,22 +117,42 @@ def run(
         raise typer.Exit(1)
 
 
-@app.command(epilog="Example: `ceiba plan mosaics --area mexico --years 2016:2020`")
+@app.command(
+    epilog="Examples: `ceiba plan mosaics --area mexico --years 1996:2025 --budget 5000` · "
+    "`ceiba plan mosaics --area colombia --csv units.csv && ceiba run mosaics --area colombia --cluster gateway`"
+)
 def plan(
     targets: Targets = None,
     area: Areas = None,
     tiles: Tiles = "",
     years: Years = "",
     set_: Settings = None,
+    budget: Annotated[
+        float | None, typer.Option(min=0, help="Exit with code 1 where the plan costs more; that of catalogs/prices.yml if none.")
+    ] = None,
+    units: Annotated[bool, typer.Option("--units", help="List the units, the first 200.")] = False,
+    csv: Annotated[Path | None, typer.Option(help="Write every unit to this file.")] = None,
 ) -> None:
-    """Show what would run: units done, ready and waiting for inputs, with an estimate of time, memory and storage."""
-    from ceiba.estimates import plan_table
+    """Show what would run: units done, ready and waiting for inputs, with time, memory, storage and cost against a budget."""
+    from ceiba import plan_tables
+    from ceiba.estimates import estimate_chains, sum_budget
     from ceiba.run import plan_chains
 
     chains = plan_chains(
         targets or [], area or MAIN_AREAS, tiles=split(tiles), years=parse_years(years), settings=parse_settings(set_)
     )
-    console.print(plan_table(chains))
+    estimates = estimate_chains(chains)
+    sums = sum_budget(estimates, budget)
+    console.print(plan_tables.notebook_table(estimates, sums))
+    console.print(plan_tables.area_table(estimates, sums))
+    if units:
+        console.print(plan_tables.unit_table(estimates))
+    if csv:
+        console.print(f"{plan_tables.write_units(csv, estimates)} units in {csv}")
+    for line in plan_tables.budget_lines(sums):
+        console.print(f"[red]{line}[/red]" if sums.is_exceeded and line.startswith("Total") else line, soft_wrap=True)
+    if sums.is_exceeded:
+        raise typer.Exit(1)
 
 
 @app.command()

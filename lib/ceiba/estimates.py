@@ -1,25 +1,192 @@
-"""What a plan will cost: time, memory and storage, from the product definitions."""
+"""What a plan will cost, unit by unit and before anything runs: scenes, time, memory, storage and money."""
 
-from collections.abc import Mapping
+import functools
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 
-from rich.table import Table
+from odc.geo.geom import lonlat_bounds
 
-from ceiba.grids import load_areas
-from ceiba.plan import Unit, take_snapshot
+from ceiba.grids import Period, Tile
+from ceiba.holdings import Holdings
+from ceiba.missions import load_missions
+from ceiba.plan import Snapshot, Unit, select, take_snapshot
+from ceiba.prices import Prices, load_prices, processing_units
+from ceiba.products import ProductDefinition, load_definitions
 
 KERNEL_CPU_S = 6.0  # starting a kernel and importing the libraries
+MEASURED_LOOKS = 25
+"""``cpu_s_per_mpx`` of a product that reads scenes stands for so many looks at a pixel: the stack that the benchmarks measure."""
 COMPRESSION = 0.6  # deflate on reflectance and indices, measured on the sample
 BYTES_PER_GB = 1e9
+DONE, READY, WAITING, EMPTY = "done", "ready", "waiting", "empty"
+STATES = (DONE, READY, WAITING, EMPTY)
 
 
-def unit_cost(unit: Unit) -> tuple[float, float, float]:
-    """CPU time [s], peak memory [MB] and storage [bytes] of a unit, by the ``cost`` of its products."""
+@dataclass(frozen=True)
+class Scenes:
+    """Scenes of one product on one tile and period.
+
+    Attributes
+    ----------
+    count
+        Number of scenes that touch the tile: as the cube holds them, else as expected of the missions.
+    reads
+        Times that a pixel of the tile is read.
+    in_cube
+        Whether the cube holds them.
+    """
+
+    product: str
+    tile: Tile
+    period: Period
+    count: float
+    reads: float
+    in_cube: bool
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A unit of a plan: its state and what it costs where it is not done.
+
+    Attributes
+    ----------
+    state
+        "done", "ready", "waiting" (an input is missing) or "empty": the years lie before or after the satellites it needs.
+    cpu_s, memory_mb, storage_bytes, cost
+        CPU time [s], peak memory [MB], size of its products [bytes], money in the currency of the prices.
+    """
+
+    unit: Unit
+    state: str
+    reason: str
+    scenes: tuple[Scenes, ...]
+    cpu_s: float
+    memory_mb: float
+    storage_bytes: float
+    cost: float
+
+    @property
+    def clear_looks(self) -> float:
+        """Looks without cloud that can be expected at a pixel, of all sensors that the unit reads."""
+        sizes, share = load_missions().scenes, load_missions().clear_share(self.unit.place.country)
+        return sum(each.reads / sizes[each.product].reads_per_look for each in self.scenes) * share
+
+
+@dataclass(frozen=True)
+class Budget:
+    """Sums of a plan.
+
+    Attributes
+    ----------
+    scenes_gb, scenes_units, scenes_cost
+        Size [GB], Sentinel Hub processing units and cost of the scenes that the cube does not hold yet.
+    """
+
+    prices: Prices
+    limit: float | None
+    units_cost: float
+    scenes_count: float
+    scenes_gb: float
+    scenes_units: float
+    scenes_cost: float
+
+    @property
+    def total(self) -> float:
+        """Cost of units and scenes."""
+        return self.units_cost + self.scenes_cost
+
+    @property
+    def is_exceeded(self) -> bool:
+        """Whether the plan costs more than its budget."""
+        return self.limit is not None and self.total > self.limit
+
+
+@dataclass
+class Estimator:
+    """Estimates units against what the cube holds at this moment."""
+
+    holdings: Holdings = field(default_factory=Holdings)
+    prices: Prices = field(default_factory=load_prices)
+
+    def estimate(self, unit: Unit) -> Estimate:
+        """State and cost of a unit; a unit that is done costs nothing."""
+        snapshot = take_snapshot(unit, find=self.holdings.find)
+        state, reason = self.state(unit, snapshot)
+        scenes = tuple(scenes_of(unit, name, snapshot) for name in scene_inputs(unit))
+        if state == WAITING and any(is_impossible(unit, each) for each in scenes):
+            state = EMPTY
+        if state in (DONE, EMPTY):
+            return Estimate(unit, state, reason, scenes, 0.0, 0.0, 0.0, 0.0)
+        cpu_s, memory_mb, storage = unit_cost(unit, sum(each.reads for each in scenes))
+        cost = self.prices.unit_cost(
+            cpu_h=cpu_s / 3600, memory_gb=memory_mb / 1000, storage_gb=storage / BYTES_PER_GB
+        )
+        return Estimate(unit, state, reason, scenes, cpu_s, memory_mb, storage, cost)
+
+    def state(self, unit: Unit, snapshot: Snapshot) -> tuple[str, str]:
+        """ "done", "ready" or "waiting", and why it waits."""
+        if snapshot.missing:
+            return WAITING, "; ".join(snapshot.missing)
+        done = all(self.holdings.has(definition, snapshot.ids[definition.name]) for definition in unit.products)
+        return (DONE if done else READY), ""
+
+
+def estimate_chains(
+    chains: Mapping[tuple[str, str], list[list[Unit]]], estimator: Estimator | None = None
+) -> list[list[Estimate]]:
+    """An estimate for every unit of a plan, by notebook and place.
+
+    A unit that waits for the product of an earlier notebook of the same plan counts as waiting.
+    """
+    estimator = estimator or Estimator()
+    return [[estimator.estimate(unit) for unit in units] for notebooks in chains.values() for units in notebooks]
+
+
+def scene_inputs(unit: Unit) -> list[str]:
+    """Inputs of a unit that are scenes."""
+    definitions = load_definitions()
+    return [name for name in unit.input_rules if name in definitions and definitions[name].per == "scene"]
+
+
+def scenes_of(unit: Unit, name: str, snapshot: Snapshot) -> Scenes:
+    """Scenes of an input: as many as the cube holds, else as the missions let expect."""
+    missions, period = load_missions(), select(unit, unit.input_rules[name]).period
+    left, bottom, right, top = unit.tile.bounds
+    size = missions.scenes.get(name)
+    share = size.share_of_tile((right - left) / 1000, (top - bottom) / 1000) if size else 1.0
+    held = len(snapshot.found[name].ids) if name in snapshot.found else 0
+    if held:
+        return Scenes(name, unit.tile, period, held, held * share, True)
+    if size is None:
+        return Scenes(name, unit.tile, period, 0.0, 0.0, False)
+    reads = missions.expected_looks(name, unit.place.country, period, latitude(unit.tile)) * size.reads_per_look
+    return Scenes(name, unit.tile, period, reads / share, reads, False)
+
+
+def is_impossible(unit: Unit, scenes: Scenes) -> bool:
+    """Whether a unit needs scenes that neither the cube holds nor any satellite took."""
+    return unit.input_rules[scenes.product].required and scenes.count == 0 and scenes.product in load_missions().scenes
+
+
+@functools.cache
+def latitude(tile: Tile) -> float:
+    """Latitude of the middle of a tile [degrees]."""
+    box = lonlat_bounds(tile.extent)
+    return (box.bottom + box.top) / 2
+
+
+def unit_cost(unit: Unit, reads: float) -> tuple[float, float, float]:
+    """CPU time [s], peak memory [MB] and storage [bytes] of a unit whose pixels are read so often, by the ``cost`` of its products.
+
+    Time grows with the reads where a product is made from scenes. Nothing of the cost of a kernel depends on the size of a tile.
+    """
     cpu, memory, storage = KERNEL_CPU_S, 0.0, 0.0
     left, bottom, right, top = unit.tile.bounds
     for definition in unit.products:
         size = definition.resolution_m
         megapixels = (right - left) * (top - bottom) / size**2 / 1e6 if size else 0.0
-        cpu += definition.cost.get("cpu_s", 0) + definition.cost.get("cpu_s_per_mpx", 0) * megapixels
+        stack = reads / MEASURED_LOOKS if reads and reads_scenes(definition) else 1.0
+        cpu += definition.cost.get("cpu_s", 0) + definition.cost.get("cpu_s_per_mpx", 0) * megapixels * stack
         memory = max(
             memory, definition.cost.get("memory_mb", 500) + definition.cost.get("memory_mb_per_mpx", 0) * megapixels
         )
@@ -30,84 +197,42 @@ def unit_cost(unit: Unit) -> tuple[float, float, float]:
     return cpu, memory, storage
 
 
-def plan_table(chains: Mapping[tuple[str, str], list[list[Unit]]]) -> Table:
-    """A row a notebook and place: units that are done, ready or waiting for inputs, and the cost of those not done.
+def reads_scenes(definition: ProductDefinition) -> bool:
+    """Whether a product is made from scenes, so that its time grows with their number."""
+    definitions = load_definitions()
+    return any(rule.name in definitions and definitions[rule.name].per == "scene" for rule in definition.inputs)
 
-    A unit that waits for the product of an earlier notebook of the same plan counts as waiting.
+
+def sum_budget(estimates: Iterable[Iterable[Estimate]], limit: float | None = None) -> Budget:
+    """Sums of a plan, held against ``limit`` or, where it is None, the budget of the prices.
+
+    Scenes are counted once for each tile and year, whatever number of notebooks reads them.
     """
-    table = Table(
-        "notebook",
-        "area",
-        "tiles",
-        "periods",
-        "done",
-        "ready",
-        "waiting",
-        "CPU hours",
-        "memory GB",
-        "storage GB",
-        title="ceiba plan",
+    prices, sizes = load_prices(), load_missions().scenes
+    all_units = [estimate for of_notebook in estimates for estimate in of_notebook]
+    wanted: dict[tuple[str, Tile, int], float] = {}
+    for estimate in all_units:
+        for scenes in estimate.scenes if estimate.state in (READY, WAITING) else ():
+            if not scenes.in_cube:
+                # A widened year shares its scenes with the years beside it.
+                a_year = scenes.reads / len(scenes.period.years)
+                for year in scenes.period.years:
+                    key = (scenes.product, scenes.tile, year)
+                    wanted[key] = max(wanted.get(key, 0.0), a_year)
+    count = gb = units = 0.0
+    for (product, tile, _), reads in wanted.items():
+        size = sizes[product]
+        left, bottom, right, top = tile.bounds
+        area_m2 = (right - left) * (top - bottom)
+        count += reads * area_m2 / (size.size_km[0] * size.size_km[1] * 1e6)
+        gb += reads * area_m2 * size.bytes_per_m2 * COMPRESSION / BYTES_PER_GB
+        units += processing_units(reads / size.reads_per_look * area_m2 / size.resolution_m**2, size.bands)
+    return Budget(
+        prices,
+        prices.budget if limit is None else limit,
+        sum(estimate.cost for estimate in all_units),
+        count,
+        gb,
+        units,
+        prices.scenes_cost(gb=gb, units=units),
     )
-    total_cpu = total_storage = total_units = 0.0
-    for notebooks in chains.values():
-        for units in notebooks:
-            counts = {"done": 0, "ready": 0, "waiting": 0}
-            cpu = memory = storage = 0.0
-            empty = has_no_scenes(units[0])
-            for unit in units:
-                state = "waiting" if empty else unit_state(unit)
-                counts[state] += 1
-                if state != "done":
-                    cost = unit_cost(unit)
-                    cpu, memory, storage = cpu + cost[0], max(memory, cost[1]), storage + cost[2]
-            tiles, periods = {unit.tile.name for unit in units}, sorted({str(unit.period) for unit in units})
-            table.add_row(
-                units[0].notebook,
-                units[0].area.name,
-                str(len(tiles)),
-                periods[0] if len(periods) == 1 else f"{periods[0]} .. {periods[-1]}",
-                *(str(counts[state]) for state in ("done", "ready", "waiting")),
-                f"{cpu / 3600:.2f}",
-                f"{memory / 1000:.1f}",
-                f"{storage / BYTES_PER_GB:.2f}",
-            )
-            total_cpu, total_storage, total_units = total_cpu + cpu, total_storage + storage, total_units + len(units)
-    table.add_section()
-    table.add_row(
-        "total",
-        "",
-        "",
-        "",
-        f"{total_units:.0f} units",
-        "",
-        "",
-        f"{total_cpu / 3600:.2f}",
-        "",
-        f"{total_storage / BYTES_PER_GB:.2f}",
-    )
-    return table
-
-
-def unit_state(unit: Unit) -> str:
-    """ "done", "ready" or "waiting" (an input is missing)."""
-    snapshot = take_snapshot(unit)
-    if snapshot.missing:
-        return "waiting"
-    return "done" if snapshot.is_done() else "ready"
-
-
-def has_no_scenes(unit: Unit) -> bool:
-    """Whether an area has nothing in the cube at all, so that asking for each of its tiles and years can be spared."""
-    from ceiba import cube as index
-    from ceiba.products import load_definitions
-
-    if unit.area.name not in load_areas() or len(unit.place.tiles) < 20:
-        return False
-    connection = index.connect()
-    for definition in load_definitions().values():
-        if definition.per != "scene" and any(
-            dataset.metadata_doc["properties"]["ceiba:area"] == unit.area.name
-            for dataset in index.find_datasets(connection, definition.name)
-        ):
-            return False
-    return True

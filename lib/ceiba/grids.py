@@ -107,6 +107,9 @@ class Place:
         Samples (``catalogs/samples.yml``) without which the place cannot be used.
     settings
         Per stage, what its notebooks ask by ``task.place_setting``: legend, network, resolution.
+    country
+        Country whose product tables (``catalogs/product_tables.yml``) and expected scenes (``catalogs/missions.yml``) apply;
+        none where empty.
     """
 
     area: str
@@ -118,6 +121,7 @@ class Place:
     tiles: tuple[Tile, ...]
     needs: tuple[str, ...] = ()
     settings: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+    country: str = ""
 
     @property
     def whole(self) -> Tile:
@@ -200,6 +204,7 @@ def _read_place(area: str, name: str, entry: Mapping) -> Place:
         tiles=_read_tiles(area, name, entry),
         needs=tuple(entry.get("needs", ())),
         settings=entry.get("settings", {}),
+        country=entry.get("country", ""),
     )
 
 

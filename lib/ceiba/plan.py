@@ -1,7 +1,7 @@
 """What would run: units of work, their inputs, and which of them are done."""
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from uuid import UUID
 
@@ -10,6 +10,7 @@ from ceiba import store
 from ceiba.catalog import find_source
 from ceiba.errors import AreaError, InputError, ParameterError
 from ceiba.grids import Area, Period, Place, Tile, find_area
+from ceiba.input_years import load_product_tables
 from ceiba.notebooks import UNIT_PARAMETERS, check_parameters, list_notebooks, notebook_path
 from ceiba.products import InputRule, ProductDefinition, load_definitions, product_id
 from ceiba.samples import is_reachable
@@ -46,6 +47,21 @@ class Unit:
     def settings(self) -> Mapping[str, object]:
         """Settings of the place for this stage."""
         return self.place.settings.get(self.stage, {})
+
+    @property
+    def input_rules(self) -> dict[str, InputRule]:
+        """What the notebook reads, by name: the inputs of all its products."""
+        rules: dict[str, InputRule] = {}
+        for definition in self.products:
+            for rule in definition.inputs:
+                rules.setdefault(rule.name, rule)
+        return rules
+
+    @property
+    def widened(self) -> dict[str, Period]:
+        """Inputs whose scenes are looked up in more years than the unit's own, since that is too thin."""
+        periods = {rule.name: input_period(self, rule) for rule in self.input_rules.values()}
+        return {name: period for name, period in periods.items() if period != self.period}
 
     @property
     def own_parameters(self) -> dict[str, object]:
@@ -196,26 +212,45 @@ def list_units(
     return [Unit(notebook, found_area, place, tile, period, per, parameters) for tile in chosen for period in periods]
 
 
+def input_period(unit: Unit, rule: InputRule) -> Period:
+    """Years in which an input is looked up: those of the unit, more for the scenes of a thin year (``product_tables.yml``)."""
+    definition = load_definitions().get(rule.name)
+    is_scenes = definition is not None and definition.per == "scene"
+    if not is_scenes or unit.per != "tile year" or not unit.place.country:
+        return unit.period
+    return load_product_tables().input_years(unit.place.country, rule.name, unit.period)
+
+
 def select(unit: Unit, rule: InputRule) -> Selection:
     """What a unit asks of one input."""
     tile = unit.place.whole if rule.scope == "area" else unit.tile
     scope = "area" if rule.scope == "area" or unit.per == "area span" else "tile"
     any_period = rule.period == "any"
     keep_time = unit.per != "tile year" and not any_period
-    return Selection(unit.area, unit.place, tile, unit.period, scope=scope, any_period=any_period, keep_time=keep_time)
+    period = input_period(unit, rule)
+    return Selection(unit.area, unit.place, tile, period, scope=scope, any_period=any_period, keep_time=keep_time)
 
 
-def take_snapshot(unit: Unit) -> Snapshot:
-    """Look up the inputs of a unit and compute the ids of its products."""
-    rules: dict[str, InputRule] = {}
-    for definition in unit.products:
-        for rule in definition.inputs:
-            rules.setdefault(rule.name, rule)
+def find_live(area: Area, name: str, selection: Selection) -> Found:
+    """Ask a source of an area, as the cube is at this moment."""
+    return find_source(area, name).find(selection)
+
+
+Find = Callable[[Area, str, Selection], Found]
+
+
+def take_snapshot(unit: Unit, *, find: Find = find_live) -> Snapshot:
+    """Look up the inputs of a unit and compute the ids of its products.
+
+    ``find`` answers what a source of the unit's area holds for a selection; plans of many units give one that has read the
+    cube beforehand (:class:`ceiba.holdings.Holdings`).
+    """
     found, missing = {}, []
-    for rule in rules.values():
+    for rule in unit.input_rules.values():
+        selection = select(unit, rule)
         try:
-            found[rule.name] = find_source(unit.area, rule.name).find(select(unit, rule))
-            reason = f"no {rule.name} for tile {unit.tile.region_code}, {unit.period}"
+            found[rule.name] = find(unit.area, rule.name, selection)
+            reason = f"no {rule.name} for tile {unit.tile.region_code}, {selection.period}"
         except InputError as error:
             found[rule.name], reason = Found(), str(error)
         if rule.required and not found[rule.name].ids:
@@ -227,16 +262,26 @@ def take_snapshot(unit: Unit) -> Snapshot:
 
 
 def unit_product_id(unit: Unit, definition: ProductDefinition, found: Mapping[str, Found]) -> UUID:
-    """Id of one product of a unit with the inputs ``found``."""
+    """Id of one product of a unit with the inputs ``found``.
+
+    Input years that differ from the unit's own enter it, since the product's document tells them.
+    """
+    widened = widened_inputs(unit, definition)
     return product_id(
         definition,
         unit.tile,
         unit.period,
-        parameters=unit.own_parameters,
+        parameters=unit.own_parameters | ({"input_years": widened} if widened else {}),
         settings=unit.settings,
         inputs={rule.name: list(found[rule.name].ids) for rule in definition.inputs},
         files=definition.file_hashes(unit.own_parameters, unit.settings),
     )
+
+
+def widened_inputs(unit: Unit, definition: ProductDefinition) -> dict[str, str]:
+    """Inputs of a product with the years of their scenes, where these are more than the unit's own."""
+    names = {rule.name for rule in definition.inputs}
+    return {name: str(period) for name, period in unit.widened.items() if name in names}
 
 
 def find_replaced(unit: Unit, definition: ProductDefinition, new: UUID) -> list[UUID]:

@@ -145,16 +145,19 @@ class ProductSource(Source):
         if self.definition.per == "scene":
             datasets = self._find_scenes(connection, selection)
         else:
-            tiles = (selection.tile,)
-            if selection.scope == "area":
-                tiles = tuple(dict.fromkeys((*selection.place.tiles, selection.place.whole)))
-                own = selection.area.place(self.definition.stage) if self.definition.stage else selection.place
-                tiles = tuple(dict.fromkeys((*tiles, *own.tiles, own.whole)))
             datasets = []
-            for tile in tiles:
+            for tile in self.tiles_asked(selection):
                 of_tile = index.find_datasets(connection, self.definition.name, region_code=tile.region_code)
-                datasets += _of_period(of_tile, selection)
+                datasets += of_period(of_tile, selection)
         return Found(ids=tuple(str(dataset.id) for dataset in datasets), datasets=tuple(datasets))
+
+    def tiles_asked(self, selection: Selection) -> tuple[Tile, ...]:
+        """Tiles whose products a selection asks for: its own, or all of the area."""
+        if selection.scope != "area":
+            return (selection.tile,)
+        own = selection.area.place(self.definition.stage) if self.definition.stage else selection.place
+        tiles = (*selection.place.tiles, selection.place.whole, *own.tiles, own.whole)
+        return tuple(dict.fromkeys(tiles))
 
     def _find_scenes(self, connection, selection: Selection) -> list:
         first, last = selection.period.first_year, selection.period.last_year
@@ -249,7 +252,8 @@ def dataset_period(dataset) -> Period:
     return Period(int(properties["dtr:start_datetime"][:4]), int(properties["dtr:end_datetime"][:4]))
 
 
-def _of_period(datasets: list, selection: Selection) -> list:
+def of_period(datasets: list, selection: Selection) -> list:
+    """Those of one tile's datasets that a selection asks for: the latest, those of exactly its period, or else within it."""
     if selection.any_period:
         return sorted(datasets, key=lambda dataset: (dataset_period(dataset).last_year, str(dataset.id)))[-1:]
     wanted = selection.period
@@ -275,13 +279,7 @@ class ProductStackSource(Source):
 
     def find(self, selection: Selection) -> Found:
         """Datasets of all the products; nothing where one of them has none."""
-        found = [source.find(selection) for source, _ in self.parts.values()]
-        if not all(part.ids for part in found):
-            return Found()
-        return Found(
-            ids=tuple(value for part in found for value in part.ids),
-            datasets=tuple(value for part in found for value in part.datasets),
-        )
+        return join_found([source.find(selection) for source, _ in self.parts.values()])
 
     def load(
         self, selection: Selection, found: Found, *, measurements: Sequence[str] = (), resolution_m: float = 0
@@ -294,6 +292,16 @@ class ProductStackSource(Source):
             variables |= {f"{product}_{name}": part[name] for name in part.data_vars if name != "spatial_ref"}
         stack = xr.Dataset(variables)
         return stack[list(measurements)] if measurements else stack
+
+
+def join_found(parts: Sequence[Found]) -> Found:
+    """What several products hold together; nothing where one of them has none."""
+    if not all(part.ids for part in parts):
+        return Found()
+    return Found(
+        ids=tuple(value for part in parts for value in part.ids),
+        datasets=tuple(value for part in parts for value in part.datasets),
+    )
 
 
 def made_from(source: Source) -> set[str]:

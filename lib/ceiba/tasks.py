@@ -15,7 +15,7 @@ from ceiba.catalog import find_source
 from ceiba.errors import InputError, ParameterError, ProductError
 from ceiba.grids import Area, Period, Tile
 from ceiba.notebooks import read_parameters
-from ceiba.plan import Snapshot, Unit, find_replaced, make_unit, select, take_snapshot
+from ceiba.plan import Snapshot, Unit, find_replaced, make_unit, select, take_snapshot, widened_inputs
 from ceiba.products import ProductDefinition, eo3_document, period_times
 from ceiba.rasters import write_cog
 from ceiba.sources import Found
@@ -119,7 +119,9 @@ class Task:
             kind = labels.text("start.simulated_data" if self.simulated else "start.real_data", language)
             origin = "; ".join(title[position] for title in titles) or place[language]
             where = "" if origin == place[language] else f" ({origin})"
-            lines.append(f"{kind}: {place[language]}{where}, {self.tile.name}, {self.period}")
+            wider = dict.fromkeys(str(period) for period in self.unit.widened.values())
+            years = f" ({labels.text('start.input_years', language)} {', '.join(wider)})" if wider else ""
+            lines.append(f"{kind}: {place[language]}{where}, {self.tile.name}, {self.period}{years}")
         return " | ".join(lines)
 
     def geobox(self, resolution_m: float) -> GeoBox:
@@ -259,6 +261,8 @@ class Task:
         for name, content in assets.items():
             (folder / name).write_bytes(content if isinstance(content, bytes) else Path(content).read_bytes())
         rules = {rule.name for rule in definition.inputs}
+        # The document's own start and end stay those of the product, by which it is looked up.
+        widened = widened_inputs(self.unit, definition)
         lineage, files = {}, {}
         for name in sorted(rules):
             found = self.snapshot.found[name]
@@ -283,7 +287,8 @@ class Task:
                 "ceiba:file_inputs": files,
                 "ceiba:source": self.source_line,
                 "ceiba:notes": facts,
-            },
+            }
+            | ({"ceiba:input_period": widened} if widened else {}),
         )
 
 
