@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
+from ceiba.simulation.baselines import FORMER_BASELINE, to_counts
 from ceiba.simulation.clouds import DEEP_SHADOW, THICK_CLOUD, THIN_CLOUD, Sky, look_through, make_sky
 from ceiba.simulation.land_cover import WATER, land_cover_on
 from ceiba.simulation.layout import PIXEL_M, YEARS, block_mean, enlarge, grid_shape, random_stream
@@ -148,9 +149,11 @@ def swath_edge(seed: int, plan: Plan, shape: tuple[int, int]) -> np.ndarray:
     return distance > np.quantile(distance, 1 - plan.missing)
 
 
-def sentinel_2_scene(world: World, plan: Plan, sky: Sky) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+def sentinel_2_scene(
+    world: World, plan: Plan, sky: Sky, *, baseline: str = FORMER_BASELINE
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """Bands of a Sentinel-2 scene at 10 m and at 20 m, uint16 with reflectance times 10 000 and 0 for no
-    data.
+    data; from processing ``baseline`` 04.00 on the counts are shifted by 1000.
 
     Scene classes are made at 20 m and repeated at 10 m, as in the real product.
     """
@@ -168,13 +171,17 @@ def sentinel_2_scene(world: World, plan: Plan, sky: Sky) -> tuple[dict[str, np.n
     classes = scene_classification(sky_20m, block_mean(ndvi_of(ground), 2), block_mean(water, 2) > 0.5)
     classes[beyond_20m] = SCL["no_data"]
 
-    fine = {band: _to_10_000(_add_noise(seen[band], random), beyond_10m) for band in ("blue", "green", "red", "nir")}
+    fine = {
+        band: to_counts(add_noise(seen[band], random), beyond_10m, baseline) for band in ("blue", "green", "red", "nir")
+    }
     fine["quality"] = enlarge(classes, 2, grid_shape(10)).astype(np.uint16)
     coarse_seen = {band: block_mean(seen[band], 2) for band in ("green", "red", "nir", "swir_1")}
     # The narrow band leaves out the water vapour that dims the broad one a little.
     coarse_seen["nir"] *= 1.015
     names = {"green": "green_20m", "red": "red_20m", "nir": "nir_narrow", "swir_1": "swir_1"}
-    coarse = {names[band]: _to_10_000(_add_noise(values, random), beyond_20m) for band, values in coarse_seen.items()}
+    coarse = {
+        names[band]: to_counts(add_noise(values, random), beyond_20m, baseline) for band, values in coarse_seen.items()
+    }
     coarse["quality_20m"] = classes.astype(np.uint16)
     return fine, coarse
 
@@ -193,16 +200,13 @@ def landsat_scene(world: World, plan: Plan, sky: Sky) -> dict[str, np.ndarray]:
     bands = {}
     for band, gain in LANDSAT_GAIN.items():
         seen = block_mean(look_through(ground[BANDS.index(band)] * gain, sky, band), 3)
-        numbers = np.round((_add_noise(seen, random) - LANDSAT_OFFSET) / LANDSAT_SCALE)
+        numbers = np.round((add_noise(seen, random) - LANDSAT_OFFSET) / LANDSAT_SCALE)
         bands[band] = np.where(beyond, 0, np.clip(numbers, 1, 65535)).astype(np.uint16)
     bands["quality"] = np.where(beyond, QA_PIXEL["fill"], qa_pixel(sky_30m, water)).astype(np.uint16)
     return bands
 
 
-def _add_noise(reflectance: np.ndarray, random: np.random.Generator) -> np.ndarray:
+def add_noise(reflectance: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """Reflectance [1] with the noise of a sensor."""
     noise = random.standard_normal(reflectance.shape, dtype=np.float32)
     return reflectance + noise * (NOISE + NOISE_SHARE * reflectance)
-
-
-def _to_10_000(reflectance: np.ndarray, beyond: np.ndarray) -> np.ndarray:
-    return np.where(beyond, 0, np.clip(np.round(reflectance * 10_000), 1, 65535)).astype(np.uint16)
