@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import rasterio
 
-from ceiba.simulation import clouds, scenes, spectra
+from ceiba.simulation import clouds, landsat, scenes, spectra
 from ceiba.simulation.layout import block_mean
 
 
@@ -64,10 +64,15 @@ def test_look_through_by_hand():
 
 def test_qa_values_are_their_bits():
     # USGS: bit 0 fill, 1 dilated cloud, 2 cirrus, 3 cloud, 4 shadow, 6 clear (no cloud, no dilated cloud), 7 water.
-    bits = {name: {bit for bit in range(8) if value >> bit & 1} for name, value in scenes.QA_PIXEL.items()}
-    assert bits == {
+    def bits(values):
+        return {name: {bit for bit in range(8) if value >> bit & 1} for name, value in values.items()}
+
+    expected = {
         "fill": {0}, "clear": {6}, "water": {6, 7}, "cloud": {3}, "dilated": {1}, "shadow": {4, 6}, "cirrus": {2, 6},
     }  # fmt: skip
+    assert bits(landsat.OLI_QA) == expected
+    # No cirrus band before Landsat 8; the guide of 4 to 7 lists dilated cloud over land with the clear bit set.
+    assert bits(landsat.ETM_QA) == expected | {"cirrus": {6}, "dilated": {1, 6}}
 
 
 def test_quality_band_is_the_true_sky(world, area_folder):

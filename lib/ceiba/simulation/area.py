@@ -3,35 +3,38 @@
 import logging
 import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from ceiba.errors import SceneError
 from ceiba.simulation import layout
+from ceiba.simulation.baselines import FORMER_BASELINE
+from ceiba.simulation.clouds import Sky
 from ceiba.simulation.files import write_json, write_raster, write_table
 from ceiba.simulation.integrity import hemeroby_of
 from ceiba.simulation.land_cover import pixel_area_ha
+from ceiba.simulation.landsat import LANDSAT_PIXEL_M, landsat_scene
 from ceiba.simulation.layout import CELL_M, PIXEL_M, YEARS, block_mean, grid_shape
 from ceiba.simulation.recordings import write_recordings
 from ceiba.simulation.samples import draw_field_plots, draw_reference_samples, draw_training_samples
-from ceiba.simulation.scenes import (
-    LANDSAT_PIXEL_M,
-    Plan,
-    landsat_scene,
-    plan_scenes,
-    sentinel_2_scene,
-    sky_of,
-)
+from ceiba.simulation.scenes import Plan, plan_scenes, sentinel_2_scene, sky_of
 from ceiba.simulation.shapes import write_vector_files
 from ceiba.simulation.sound_training import write_sound_training
 from ceiba.simulation.world import World, make_world
 
 log = logging.getLogger(__name__)
 
+# Those that the area holds; the others can be written beside it.
 SENSORS = {
     "sentinel_2": {"platform": "sentinel-2a", "sensor": "sentinel_2_l2a"},
     "landsat": {"platform": "landsat-8", "sensor": "landsat_8_l2_c2"},
+}
+MORE_SENSORS = {
+    "landsat_7": {"platform": "landsat-7", "sensor": "landsat_7_l2_c2"},
+    "landsat_5": {"platform": "landsat-5", "sensor": "landsat_5_l2_c2"},
 }
 
 
@@ -148,37 +151,58 @@ def write_points(folder: Path, world: World) -> None:
     write_table(folder / "field_plots.csv", draw_field_plots(world))
 
 
-def write_scenes(folder: Path, world: World, sensor: str) -> None:
-    """Write all scenes of ``sensor`` ("sentinel_2" or "landsat") and the true share of cloud and shadow of
-    each.
+def write_scenes(
+    folder: Path,
+    world: World,
+    sensor: str,
+    *,
+    baselines: Sequence[str] = (FORMER_BASELINE,),
+    years: Sequence[int] = YEARS,
+) -> None:
+    """Write the scenes of a sensor below ``folder``/scenes, and the true share of cloud and shadow of each.
+
+    Parameters
+    ----------
+    folder
+        The area's, or a new one that is to hold these scenes alone.
+    world
+        What they show.
+    sensor
+        Key of :data:`SENSORS` or :data:`MORE_SENSORS`.
+    baselines
+        Processing baselines of Sentinel-2, which the scenes have in turn: ("02.07", "04.00") mixes them.
+    years
+        Years to write.
     """
+    known = SENSORS | MORE_SENSORS
+    if sensor not in known:
+        raise SceneError(f"no sensor {sensor!r} in the simulation; there are {', '.join(known)}")
     rows = []
-    for plan in plan_scenes(world.seed, sensor):
+    for number, plan in enumerate(plan_scenes(world.seed, sensor)):
+        if plan.time.year not in years:
+            continue
         place = folder / "scenes" / sensor / plan.name
         sky = sky_of(world.seed, plan)
+        document = {"name": plan.name, **known[sensor], "time": f"{plan.time:%Y-%m-%dT%H:%M:%SZ}", "simulated": True}
         if sensor == "sentinel_2":
-            fine, coarse = sentinel_2_scene(world, plan, sky)
+            baseline = baselines[number % len(baselines)]
+            fine, coarse = sentinel_2_scene(world, plan, sky, baseline=baseline)
             write_raster(place / "10m.tif", fine, resolution_m=10, nodata=0)
             write_raster(place / "20m.tif", coarse, resolution_m=20, nodata=0)
+            document["properties"] = {"s2:processing_baseline": baseline}
         else:
-            write_raster(place / "30m.tif", landsat_scene(world, plan, sky), resolution_m=LANDSAT_PIXEL_M, nodata=0)
-        write_json(place / "scene.json", _scene_document(plan, sensor))
-        rows.append(
-            {
-                "name": plan.name,
-                "cloud_share": round(float((sky.cloud > 0).mean()), 4),
-                "shadow_share": round(float((sky.shadow > 0).mean()), 4),
-                "haze": round(plan.haze, 4),
-                "missing_share": round(plan.missing, 4),
-            }
-        )
+            bands = landsat_scene(world, plan, sky, sensor=known[sensor]["sensor"])
+            write_raster(place / "30m.tif", bands, resolution_m=LANDSAT_PIXEL_M, nodata=0)
+        write_json(place / "scene.json", document)
+        rows.append(_sky_row(plan, sky))
     write_table(folder / "truth" / f"{sensor}_skies.csv", pd.DataFrame(rows))
 
 
-def _scene_document(plan: Plan, sensor: str) -> dict[str, object]:
+def _sky_row(plan: Plan, sky: Sky) -> dict[str, object]:
     return {
         "name": plan.name,
-        **SENSORS[sensor],
-        "time": f"{plan.time:%Y-%m-%dT%H:%M:%SZ}",
-        "simulated": True,
+        "cloud_share": round(float((sky.cloud > 0).mean()), 4),
+        "shadow_share": round(float((sky.shadow > 0).mean()), 4),
+        "haze": round(plan.haze, 4),
+        "missing_share": round(plan.missing, 4),
     }

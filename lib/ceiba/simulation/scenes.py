@@ -1,11 +1,11 @@
-"""Satellite scenes of the simulated area: Sentinel-2 like at 10 and 20 m, Landsat like at 30 m."""
+"""Satellite scenes of the simulated area: when they are taken and under which sky, and Sentinel-2 like at 10 and 20 m."""
 
 import datetime
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import ndimage
 
+from ceiba.errors import SceneError
 from ceiba.simulation.baselines import FORMER_BASELINE, to_counts
 from ceiba.simulation.clouds import DEEP_SHADOW, THICK_CLOUD, THIN_CLOUD, Sky, look_through, make_sky
 from ceiba.simulation.land_cover import WATER, land_cover_on
@@ -13,14 +13,13 @@ from ceiba.simulation.layout import PIXEL_M, YEARS, block_mean, enlarge, grid_sh
 from ceiba.simulation.spectra import BANDS, ndvi_of
 from ceiba.simulation.world import World, ground_reflectance
 
-SENTINEL_2_DATES, LANDSAT_DATES = 14, 8
+# Mission to the prefix of its scenes' names and their number a year.
+MISSIONS = {
+    "sentinel_2": ("s2a", 14), "landsat": ("lc08", 8), "landsat_7": ("le07", 8), "landsat_5": ("lt05", 8),
+}  # fmt: skip
 OVERPASS = datetime.time(16, 30)
-LANDSAT_PIXEL_M = 30.0
 # Standard deviation of sensor noise [1]: a constant part and a share of the reflectance.
 NOISE, NOISE_SHARE = 0.0008, 0.0035
-# Slopes from Sentinel-2A to Landsat 8 bands of the harmonised product (Claverie et al. 2018,
-# doi:10.1016/j.rse.2018.09.002).
-LANDSAT_GAIN = {"blue": 0.9778, "green": 1.0053, "red": 0.9765, "nir": 0.9983, "swir_1": 0.9987, "swir_2": 1.003}
 SCL = {
     "no_data": 0,
     "shadow": 3,
@@ -31,18 +30,6 @@ SCL = {
     "thick_cloud": 9,
     "cirrus": 10,
 }
-# Whole values of QA_PIXEL as the Landsat 8-9 Collection 2 product guide lists them: the flag bits 0 to 7 and
-# the confidences.
-QA_PIXEL = {
-    "fill": 1,
-    "clear": 21824,
-    "water": 21952,
-    "cloud": 22280,
-    "dilated": 21762,
-    "shadow": 23888,
-    "cirrus": 54596,
-}
-LANDSAT_SCALE, LANDSAT_OFFSET = 2.75e-5, -0.2
 
 
 @dataclass(frozen=True)
@@ -70,11 +57,14 @@ def sun_position_deg(date: datetime.date) -> tuple[float, float]:
 def plan_scenes(seed: int, sensor: str) -> list[Plan]:
     """Scenes of all years in order of time.
 
+    ``sensor`` is one of :data:`MISSIONS`. All fly in the years of the area, which Landsat 5 did not live to see.
     Cloud cover runs from 20 to 60 %, more in the rains (June to October); one or two scenes a year are nearly
     all cloud, and two reach only part of the area.
     """
     random = random_stream(seed, f"{sensor} plan")
-    count, prefix = (SENTINEL_2_DATES, "s2a") if sensor == "sentinel_2" else (LANDSAT_DATES, "lc08")
+    if sensor not in MISSIONS:
+        raise SceneError(f"no mission {sensor!r} in the simulation; there are {', '.join(MISSIONS)}")
+    prefix, count = MISSIONS[sensor]
     plans = []
     for year in YEARS:
         step = 365 / count
@@ -126,19 +116,6 @@ def scene_classification(sky: Sky, ndvi: np.ndarray, water: np.ndarray) -> np.nd
     return classes.astype(np.uint8)
 
 
-def qa_pixel(sky: Sky, water: np.ndarray) -> np.ndarray:
-    """Landsat Collection 2 QA_PIXEL of the sky and the ground, dims ``(y, x)``, uint16; clouds are dilated by
-    two pixels.
-    """
-    cloud = (sky.cloud >= 0.2) | ((sky.cloud >= THIN_CLOUD) & (sky.cirrus == 0))
-    values = np.where(water, QA_PIXEL["water"], QA_PIXEL["clear"])
-    values[sky.shadow > DEEP_SHADOW] = QA_PIXEL["shadow"]
-    values[sky.cirrus > 0] = QA_PIXEL["cirrus"]
-    values[ndimage.binary_dilation(cloud, iterations=2)] = QA_PIXEL["dilated"]
-    values[cloud] = QA_PIXEL["cloud"]
-    return values.astype(np.uint16)
-
-
 def swath_edge(seed: int, plan: Plan, shape: tuple[int, int]) -> np.ndarray:
     """Pixels beyond the swath (bool), dims ``(y, x)``: a slanted strip at one side with the planned share."""
     if plan.missing == 0:
@@ -184,26 +161,6 @@ def sentinel_2_scene(
     }
     coarse["quality_20m"] = classes.astype(np.uint16)
     return fine, coarse
-
-
-def landsat_scene(world: World, plan: Plan, sky: Sky) -> dict[str, np.ndarray]:
-    """Bands of a Landsat scene at 30 m, uint16 numbers of Collection 2 Level 2 (reflectance is number *
-    2.75e-5 - 0.2).
-    """
-    date = plan.time.date()
-    zenith, azimuth = sun_position_deg(date)
-    ground = ground_reflectance(world, date, sun_zenith_deg=zenith, sun_azimuth_deg=azimuth)
-    random = random_stream(world.seed, f"noise {plan.name}")
-    water = block_mean(land_cover_on(world.first_codes, world.changes, date) == WATER, 3) > 0.5
-    sky_30m = Sky(*(block_mean(part, 3) for part in (sky.cloud, sky.shadow, sky.cirrus, sky.haze)))
-    beyond = swath_edge(world.seed, plan, grid_shape(LANDSAT_PIXEL_M))
-    bands = {}
-    for band, gain in LANDSAT_GAIN.items():
-        seen = block_mean(look_through(ground[BANDS.index(band)] * gain, sky, band), 3)
-        numbers = np.round((add_noise(seen, random) - LANDSAT_OFFSET) / LANDSAT_SCALE)
-        bands[band] = np.where(beyond, 0, np.clip(numbers, 1, 65535)).astype(np.uint16)
-    bands["quality"] = np.where(beyond, QA_PIXEL["fill"], qa_pixel(sky_30m, water)).astype(np.uint16)
-    return bands
 
 
 def add_noise(reflectance: np.ndarray, random: np.random.Generator) -> np.ndarray:
