@@ -109,22 +109,60 @@ def render_frame(
     PIL.Image.Image
         Frame of ``width_px`` pixels.
     """
-    height, width = picture.shape[:2]
-    size = (width_px, max(1, round(width_px * height / width)))
+    size = map_size(picture.shape[:2], width_px)
     enlarged = Image.fromarray(picture).resize(
-        size, Image.Resampling.NEAREST if width_px >= width else Image.Resampling.BOX
+        size, Image.Resampling.NEAREST if width_px >= picture.shape[1] else Image.Resampling.BOX
     )
-    small = load_font(max(10, width_px // 40))
-    lines = [line for note in notes for line in _wrap(note, small, width_px - 2 * MARGIN_PX)]
-    line_px = round(1.35 * small.size)
-    frame = Image.new("RGB", (width_px, size[1] + line_px * len(lines) + 2 * MARGIN_PX), PAPER)
+    lines = wrap_notes(notes, width_px)
+    frame = Image.new("RGB", (width_px, size[1] + height_of_lines(len(lines), width_px)), PAPER)
     frame.paste(enlarged, (0, 0))
-    draw = ImageDraw.Draw(frame)
-    _draw_title(draw, title, load_font(max(16, width_px // 16), bold=True))
-    _draw_scale_bar(draw, size, width_px / width / pixel_size_m, small)
-    for position, line in enumerate(lines):
-        draw.text((MARGIN_PX, size[1] + MARGIN_PX + position * line_px), line, fill=INK, font=small)
+    annotate(frame, size, title=title, lines=lines, px_a_m=width_px / picture.shape[1] / pixel_size_m)
     return frame
+
+
+def map_size(shape: tuple[int, int], width_px: int) -> tuple[int, int]:
+    """Width and height [pixels] of a map of ``shape`` (rows, columns) in a frame of ``width_px``."""
+    return width_px, max(1, round(width_px * shape[0] / shape[1]))
+
+
+def wrap_notes(notes: Sequence[str], width_px: int) -> list[str]:
+    """Lines of text that fit below a picture of ``width_px``."""
+    font = note_font(width_px)
+    return [line for note in notes for line in wrap(note, font, width_px - 2 * MARGIN_PX)]
+
+
+def height_of_lines(number: int, width_px: int) -> int:
+    """Height [pixels] of lines of notes with their margins in a frame of ``width_px``."""
+    return line_height(note_font(width_px)) * number + 2 * MARGIN_PX
+
+
+def annotate(
+    frame: Image.Image, size: tuple[int, int], *, title: str, lines: Sequence[str], px_a_m: float, top: int | None = None
+) -> None:
+    """Draw title, scale bar and lines of notes into a frame.
+
+    Parameters
+    ----------
+    frame
+        RGB picture, changed in place; its upper left is the map.
+    size
+        Width and height of the map [pixels].
+    title
+        Text in the upper left of the map.
+    lines
+        Notes, a line each.
+    px_a_m
+        Pixels of the frame a meter on the ground.
+    top
+        Where the notes begin [pixels]; below the map where None.
+    """
+    draw = ImageDraw.Draw(frame)
+    small = note_font(size[0])
+    _draw_title(draw, title, load_font(max(16, size[0] // 16), bold=True))
+    _draw_scale_bar(draw, size, px_a_m, small)
+    first = (size[1] if top is None else top) + MARGIN_PX
+    for position, line in enumerate(lines):
+        draw.text((MARGIN_PX, first + position * line_height(small)), line, fill=INK, font=small)
 
 
 def extent_m(image: xr.Dataset | xr.DataArray) -> tuple[float, float, float, float]:
@@ -173,6 +211,16 @@ def load_font(size_px: int, *, bold: bool = False) -> ImageFont.FreeTypeFont:
     return ImageFont.truetype(str(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / name), size_px)
 
 
+def note_font(width_px: int) -> ImageFont.FreeTypeFont:
+    """Font of the notes in a frame of ``width_px``."""
+    return load_font(max(10, width_px // 40))
+
+
+def line_height(font: ImageFont.FreeTypeFont) -> int:
+    """Distance [pixels] from one line of text to the next."""
+    return round(1.35 * font.size)
+
+
 def scale_bar_length_m(width_m: float) -> float:
     """The longest of 1, 2 and 5 times a power of ten that is at most a quarter of the width [m]."""
     power = 10.0 ** np.floor(np.log10(width_m / 4))
@@ -197,7 +245,8 @@ def _draw_scale_bar(
     draw.text((middle, bottom - 10), label, fill=PAPER, font=font, anchor="ms", stroke_width=2, stroke_fill=INK)
 
 
-def _wrap(text: str, font: ImageFont.FreeTypeFont, width_px: int) -> list[str]:
+def wrap(text: str, font: ImageFont.FreeTypeFont, width_px: int) -> list[str]:
+    """Lines of ``text`` that fit into ``width_px``, broken between words."""
     lines = [""]
     for word in text.split():
         longer = f"{lines[-1]} {word}".strip()
