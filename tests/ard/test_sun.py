@@ -9,7 +9,7 @@ from pyproj import Transformer
 from rasterio import Affine
 
 from ceiba.ard.landsat_metadata import read_mtl
-from ceiba.ard.sun import earth_sun_distance_au, sun_elevation_of_pixels, sun_position
+from ceiba.ard.sun import earth_sun_distance_au, grid_convergence_deg, sun_elevation_of_pixels, sun_position
 
 
 def test_the_example_of_the_solar_position_algorithm():
@@ -50,3 +50,10 @@ def test_every_pixel_has_its_own_sun():
         assert elevation.values[row, column] == pytest.approx(float(expected), abs=1e-3)
     # 90 km to the east the morning's sun is higher, 60 km to the north in December lower.
     assert np.all(np.diff(elevation.values, axis=1) > 0) and np.all(np.diff(elevation.values, axis=0) > 0)
+
+
+def test_the_north_of_a_grid_is_not_the_true_one():
+    # UTM zone 14, 2.5 degrees east of its meridian at 25 north: atan(tan(2.5 deg) * sin(25 deg)) = 1.0571 degree
+    x, y = Transformer.from_crs("EPSG:4326", "EPSG:32614", always_xy=True).transform(-96.5, 25.0)
+    geobox = GeoBox((10, 10), Affine(30, 0, x - 150, 0, -30, y + 150), "EPSG:32614")
+    assert grid_convergence_deg(geobox) == pytest.approx(1.0571, abs=2e-3)

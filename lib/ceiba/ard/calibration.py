@@ -1,5 +1,7 @@
 """From the digital numbers of Level 1 to radiance and to reflectance at the top of the atmosphere."""
 
+import functools
+import operator
 from collections.abc import Mapping
 
 import numpy as np
@@ -143,8 +145,7 @@ def fill_mask(numbers: xr.Dataset) -> xr.DataArray:
     One band's fill drops the pixel: at the edges of Landsat 7's SLC-off gaps bands end at different pixels, and what only
     some of them saw would stay in a mosaic as stripes of false color.
     """
-    masks = [band == FILL for band in numbers.data_vars.values()]
-    return xr.concat(masks, "band").any("band") if len(masks) > 1 else masks[0]
+    return functools.reduce(operator.or_, (band == FILL for band in numbers.data_vars.values()))
 
 
 def saturation_masks(numbers: xr.Dataset, metadata: LandsatMetadata, sensor: Sensor) -> Mapping[str, xr.DataArray]:

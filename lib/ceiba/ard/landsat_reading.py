@@ -1,5 +1,7 @@
 """Bands of a Landsat scene, of either level and collection, as surface reflectance stored like Collection 2 Level 2."""
 
+import functools
+import operator
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,12 +17,15 @@ from ceiba.ard.atmosphere import correct_atmosphere
 from ceiba.ard.calibration import FILL, band_number, fill_mask, saturation_masks, toa_reflectance
 from ceiba.ard.quality import grow_mask, has_class, quality_of_fill, translate_quality
 from ceiba.ard.sensors import Encoding, Quality
-from ceiba.ard.sun import sun_elevation_of_pixels
+from ceiba.ard.sun import grid_convergence_deg, sun_elevation_of_pixels
 from ceiba.ard.topography import correct_topography
 from ceiba.errors import SceneError
 
 if TYPE_CHECKING:
     from ceiba.ard.landsat import LandsatScene
+
+BLOCK_ROWS = 512
+TOLD = ("atmosphere_method", "aot_550", "atmosphere_assumptions", "topography_method", "topography_c")
 
 
 def read_level_1(
@@ -57,7 +62,10 @@ def read_level_1(
     sun = sun_elevation_of_pixels(geobox, metadata.time) if sun_by_pixel else None
     if sun is not None:
         sun = odc.geo.xr.wrap_xr(sun.values, geobox)
-    reflectance = toa_reflectance(numbers, metadata, scene.sensor, sun_elevation_deg=sun)
+    # By blocks of rows: six bands of a whole scene as floating point would take 1.4 GiB at each step.
+    reflectance = toa_reflectance(
+        numbers.chunk({"y": BLOCK_ROWS, "x": -1}), metadata, scene.sensor, sun_elevation_deg=sun
+    )
     heights = _read_heights(elevation, geobox) if elevation else None
     reflectance = correct_atmosphere(
         reflectance,
@@ -67,24 +75,19 @@ def read_level_1(
         elevation_m=0 if heights is None else heights,
         method=method,
     )
-    done = {
-        f"ceiba:{key}": value
-        for key, value in reflectance.attrs.items()
-        if key in ("atmosphere_method", "atmosphere_assumptions") or (key == "aot_550" and np.isfinite(value))
-    }
     if heights is not None:
         reflectance = correct_topography(
             reflectance,
             heights,
             sun_elevation_deg=metadata.sun_elevation_deg,
-            sun_azimuth_deg=metadata.sun_azimuth_deg,
+            sun_azimuth_deg=(metadata.sun_azimuth_deg - grid_convergence_deg(geobox)) % 360,
         )
+    done = {f"ceiba:{key}": value for key, value in reflectance.attrs.items() if key in TOLD and value == value}
     done |= {"ceiba:terrain_corrected": heights is not None}
     quality, told = _read_quality(scene, geobox, lost, grow_cloud_m)
     lost = has_class(quality, scene.sensor.quality, "fill")
     bands = {
-        str(name): encode(band.where(~lost).values, scene.sensor.encoding)
-        for name, band in reflectance[list(numbers.data_vars)].data_vars.items()
+        str(name): _encode_blocks(reflectance[name].where(~lost), scene.sensor.encoding) for name in numbers.data_vars
     }
     counts["ceiba:fill_count"] = int(lost.sum())
     return {size: SceneGrid(geobox, bands | {"quality": quality.values}, {**scene.properties, **done, **told, **counts})}
@@ -95,8 +98,7 @@ def read_level_2(scene: "LandsatScene", *, grow_cloud_m: float) -> dict[int, Sce
     (size,) = scene.sensor.bands
     archive = scene.sensor.archive_encoding
     numbers, geobox = _read_bands(scene, size, fill=archive.nodata)
-    masks = [band == archive.nodata for band in numbers.data_vars.values()]
-    lost = xr.concat(masks, "band").any("band")
+    lost = functools.reduce(operator.or_, (band == archive.nodata for band in numbers.data_vars.values()))
     quality, told = _read_quality(scene, geobox, lost, grow_cloud_m)
     lost = has_class(quality, scene.sensor.quality, "fill")
     bands, saturated = {}, {}
@@ -112,6 +114,12 @@ def read_level_2(scene: "LandsatScene", *, grow_cloud_m: float) -> dict[int, Sce
             bands[str(name)] = encode(reflectance.where(~(lost | full)).values, scene.sensor.encoding)
     counts = {"ceiba:fill_count": int(lost.sum()), "ceiba:saturated_count": saturated}
     return {size: SceneGrid(geobox, bands | {"quality": quality.values}, {**scene.properties, **told, **counts})}
+
+
+def _encode_blocks(reflectance: xr.DataArray, encoding: Encoding) -> np.ndarray:
+    return xr.apply_ufunc(
+        encode, reflectance, kwargs={"encoding": encoding}, dask="parallelized", output_dtypes=["uint16"]
+    ).values
 
 
 def encode(reflectance: np.ndarray, encoding: Encoding) -> np.ndarray:

@@ -118,6 +118,9 @@ def check_scene(task: Task, scene: ArchivedScene, grids: dict[int, SceneGrid]) -
             raise SceneError(
                 f"{scene.path} ({size} m): the quality band holds values that are no class of {scene.sensor.name}"
             )
+        if scene.sensor.quality_kind == "bits" and not _quality(grid).all():
+            # Bands of a file share one number for no data, 0: a clear pixel without any bit would be read as one not seen.
+            raise SceneError(f"{scene.path} ({size} m): the quality band has pixels without any bit; set clear or fill")
     finest = grids[min(grids)]
     check_encoding(
         str(scene.path),

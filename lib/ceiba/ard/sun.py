@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import numpy as np
 import xarray as xr
 from odc.geo.geobox import GeoBox
-from pyproj import Transformer
+from pyproj import Proj, Transformer
 
 EPOCH = datetime(2000, 1, 1, 12, tzinfo=UTC)  # J2000.0
 SECONDS_A_DAY = 86_400
@@ -62,6 +62,15 @@ def sun_position(
         np.sin(declination) * np.cos(latitude) - np.cos(declination) * np.sin(latitude) * np.cos(hour_angle),
     )
     return np.degrees(elevation), np.degrees(azimuth) % 360
+
+
+def grid_convergence_deg(geobox: GeoBox) -> float:
+    """Angle from true north to the north of a projected grid at its center [degree], positive to the east.
+
+    An azimuth from true north less this is one from grid north.
+    """
+    longitude, latitude = geobox.geographic_extent.centroid.coords[0]
+    return float(Proj(str(geobox.crs)).get_factors(longitude, latitude).meridian_convergence)
 
 
 def sun_elevation_of_pixels(geobox: GeoBox, time: datetime) -> xr.DataArray:
