@@ -13,7 +13,10 @@ from ceiba.products import load_definitions
 
 CLEAR = ["vegetation", "not_vegetated", "water", "unclassified"]
 INDEX = ("01_ard/01_index_scenes", {"tile": "", "first_year": 0, "last_year": 0})
-COUNT = ("01_ard/02_count_clear_observations", {"tile": "", "year": 0, "clear_classes": CLEAR, "min_clear_share": 0.0})
+COUNT = (
+    "01_ard/02_count_clear_observations",
+    {"tile": "", "year": 0, "clear_classes": CLEAR, "min_clear_share": 0.0, "misregistered": "shift"},
+)
 
 
 def is_done(notebook: str, parameters: dict) -> bool:

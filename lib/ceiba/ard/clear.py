@@ -5,6 +5,8 @@ from collections.abc import Iterable, Sequence
 import pandas as pd
 import xarray as xr
 
+from ceiba.ard.coregistration import Shift, check_treatment
+from ceiba.ard.positions import UNCHECKED, kept_shifts, move_scenes, open_reference, position_columns, scene_position
 from ceiba.ard.sensors import Sensor, clear_mask, clear_mask_of_bits, sensor_of_product
 from ceiba.errors import InputError
 from ceiba.sources import Found, asset_paths
@@ -14,43 +16,54 @@ SCENES_TABLE = "scenes.parquet"
 
 
 def count_clear(
-    task: Task, *, clear_classes: Iterable[str], min_clear_share: float, resolution_m: float
+    task: Task, *, clear_classes: Iterable[str], min_clear_share: float, resolution_m: float, misregistered: str = "shift"
 ) -> tuple[xr.Dataset, pd.DataFrame]:
     """Count the clear observations of a tile and period, and say which scenes are accepted.
 
     Parameters
     ----------
     task
-        The task, with input ``s2_l2a_scenes``.
+        The task, with input ``s2_l2a_scenes`` and, where the area names one, ``position_reference``.
     clear_classes
         Names of quality classes that count as clear (``catalogs/sensors.yml``).
     min_clear_share
         A scene of which no more than this share [1] of the tile is clear is rejected.
     resolution_m
         Pixel size [m].
+    misregistered
+        What becomes of a scene that lies more than half a pixel from the reference: "refuse" or "shift".
 
     Returns
     -------
     counts : xr.Dataset
         ``clear_count`` and ``observation_count`` [1], dims ``(y, x)``.
     scenes : pd.DataFrame
-        One row a scene: ``dataset_id``, ``time``, ``clear_share`` [1], ``accepted``.
+        One row a scene: ``dataset_id``, ``time``, ``clear_share`` [1], ``accepted``, ``position`` ("in_place", "shifted",
+        "refused", "unknown", or "unchecked" without a reference), ``shift_x_m``, ``shift_y_m`` [m], ``position_note``.
 
     Raises
     ------
     InputError
-        Where no scene is accepted.
+        Where no scene is accepted, or ``misregistered`` is something else.
     """
+    check_treatment(misregistered)
     sensor = sensor_of_product("s2_l2a_scenes")
+    quality_band, no_data = sensor.quality_band(resolution_m), sensor.quality_classes["no_data"]
+    reference = open_reference(task, sensor, resolution_m)
     rows, clear_count, observed_count = [], None, None
     for dataset in task.datasets("s2_l2a_scenes"):
-        quality = _load(task, "s2_l2a_scenes", [dataset], [sensor.quality_band(resolution_m)], resolution_m)[
-            sensor.quality_band(resolution_m)
-        ].isel(time=0, drop=True)
-        observed = quality != sensor.quality_classes["no_data"]
-        clear = clear_mask(quality, sensor.quality_classes, clear=clear_classes)
+        quality = _load(task, "s2_l2a_scenes", [dataset], [quality_band], resolution_m)
+        clear = clear_mask(quality[quality_band].isel(time=0), sensor.quality_classes, clear=clear_classes)
         share = float(clear.mean())
-        accepted = share > min_clear_share
+        accepted, position = share > min_clear_share, UNCHECKED
+        if accepted and reference is not None:
+            bands = _load(task, "s2_l2a_scenes", [dataset], list(reference.data_vars), resolution_m).isel(time=0)
+            found = scene_position(bands, clear, reference, nodata=sensor.nodata, misregistered=misregistered)
+            accepted, position = found.usable, position_columns(found)
+        shifts = kept_shifts(pd.DataFrame([{"dataset_id": str(dataset.id)} | position]))
+        quality = move_scenes(quality, [dataset], shifts, nodata={quality_band: no_data}, classes=[quality_band])
+        classes = quality[quality_band].isel(time=0, drop=True)
+        observed, clear = classes != no_data, clear_mask(classes, sensor.quality_classes, clear=clear_classes)
         rows.append(
             {
                 "dataset_id": str(dataset.id),
@@ -58,6 +71,7 @@ def count_clear(
                 "clear_share": share,
                 "accepted": accepted,
             }
+            | position
         )
         if clear_count is None:
             clear_count, observed_count = clear.astype("uint16") * 0, clear.astype("uint16") * 0
@@ -68,11 +82,17 @@ def count_clear(
     if not scenes["accepted"].any():
         raise InputError(
             f"{task.unit}: none of {len(scenes)} scenes is clear over more than {min_clear_share:.0%} of the tile"
+            + _refused(scenes)
         )
     counts = xr.Dataset({"clear_count": clear_count, "observation_count": observed_count})
     for variable in counts.data_vars.values():
         variable.attrs = {"units": "1", "nodata": 0}
     return counts.odc.assign_crs(task.tile.crs), scenes
+
+
+def _refused(scenes: pd.DataFrame) -> str:
+    refused = scenes.loc[scenes["position"] == "refused", "position_note"]
+    return f" and in place ({len(refused)} are not: {refused.iloc[0]})" if len(refused) else ""
 
 
 def open_clear(
@@ -100,14 +120,16 @@ def open_clear(
     """
     described = sensor_of_product(sensor)
     datasets = list(task.datasets(sensor))
-    classes = described.clear
+    classes, shifts = described.clear, {}
     if sensor == "s2_l2a_scenes":
-        accepted, classes = accepted_scenes(task)
+        accepted, classes, shifts = accepted_scenes(task)
         datasets = [dataset for dataset in datasets if str(dataset.id) in accepted]
     if not datasets:
         raise InputError(f"{task.unit}: no accepted scene of {sensor}")
     quality_band = described.quality_band(resolution_m)
     loaded = _load(task, sensor, datasets, [*measurements, quality_band], resolution_m)
+    empty = dict.fromkeys(measurements, described.nodata) | {quality_band: described.quality_classes.get("no_data", 0)}
+    loaded = move_scenes(loaded, datasets, shifts, nodata=empty, classes=[quality_band])
     clear = quality_mask(loaded[quality_band], described, classes)
     bands = loaded[list(measurements)]
     for band in bands.data_vars.values():
@@ -115,19 +137,24 @@ def open_clear(
     return bands, clear
 
 
-def accepted_scenes(task: Task) -> tuple[set[str], tuple[str, ...]]:
-    """Ids of the scenes that ``clear_observations`` accepted, and its clear classes; raises :class:`InputError` where they disagree."""
+def accepted_scenes(task: Task) -> tuple[set[str], tuple[str, ...], dict[str, Shift]]:
+    """Ids of the scenes that ``clear_observations`` accepted, its clear classes, and how far some of them are to be moved.
+
+    Raises :class:`InputError` where the years disagree in their classes.
+    """
     accepted: set[str] = set()
     classes: set[tuple[str, ...]] = set()
+    shifts: dict[str, Shift] = {}
     for dataset in task.datasets("clear_observations"):
         scenes = pd.read_parquet(asset_paths(dataset)[SCENES_TABLE])
         accepted |= set(scenes.loc[scenes["accepted"], "dataset_id"])
+        shifts |= kept_shifts(scenes)
         classes.add(tuple(dataset.metadata_doc["properties"]["ceiba:parameters"]["clear_classes"]))
     if len(classes) != 1:
         raise InputError(
             f"{task.unit}: the years were masked by different classes: {sorted(classes)}; run 01_ard again for all of them"
         )
-    return accepted, classes.pop()
+    return accepted, classes.pop(), shifts
 
 
 def quality_mask(quality: xr.DataArray, sensor: Sensor, classes: Iterable[str]) -> xr.DataArray:

@@ -77,7 +77,8 @@ def measure_shift(
     Parameters
     ----------
     scene, reference
-        One band each in any units, dims ``(y, x)``, coordinates ``x`` and ``y`` [m]; NaN is no data.
+        One band each in any units, dims ``(y, x)``, coordinates ``x`` and ``y`` [m]; NaN is no data. Where the scene is
+        stored as integers, ``valid`` says what is no data.
     valid
         Pixels of the scene to use (clear and with data), dims ``(y, x)``; all that are no NaN where None.
     search_px
@@ -121,8 +122,7 @@ def check_coregistration(shift: Shift, *, resolution_m: float, max_shift_px: flo
     InputError
         Where ``misregistered`` is something else.
     """
-    if misregistered not in TREATMENTS:
-        raise InputError(f"misregistered is {misregistered!r}; it can be {' or '.join(map(repr, TREATMENTS))}")
+    check_treatment(misregistered)
     if shift.tiles < 3 or not shift.error_m <= resolution_m / 4:
         return Position(
             "unknown", shift,
@@ -134,6 +134,12 @@ def check_coregistration(shift: Shift, *, resolution_m: float, max_shift_px: flo
     if misregistered == "refuse":
         return Position("refused", shift, f"refused: {told}; at most {max_shift_px * resolution_m:.1f} m is allowed")
     return Position("shifted", shift, f"shifted back: {told}")
+
+
+def check_treatment(misregistered: str) -> None:
+    """Raise :class:`InputError` unless ``misregistered`` is one of :data:`TREATMENTS`."""
+    if misregistered not in TREATMENTS:
+        raise InputError(f"misregistered is {misregistered!r}; it can be {' or '.join(map(repr, TREATMENTS))}")
 
 
 def check_scene_position(
@@ -184,6 +190,28 @@ def pixel_size_m(band: xr.DataArray) -> float:
     return width
 
 
+@dataclass(frozen=True)
+class _Window:
+    """A tile of the scene and the reference around it, dims ``(y, x)``; ``margin`` [pixel] on each side."""
+
+    image: np.ndarray
+    seen: np.ndarray
+    base: np.ndarray
+    known: np.ndarray
+    margin: int
+
+    def blurred(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Pixels valid in both images, and both images blurred over them."""
+        middle = slice(self.margin, -self.margin or None)
+        both = self.seen & self.known[middle, middle]
+        weight = np.maximum(ndimage.gaussian_filter(both.astype(np.float64), BLUR_PX), 1e-6)
+        base, image = (
+            ndimage.gaussian_filter(np.where(both, values, 0.0), BLUR_PX) / weight
+            for values in (self.base[middle, middle], self.image)
+        )
+        return both, base, image
+
+
 def _tiles_of(
     scene: xr.DataArray, reference: xr.DataArray, valid: xr.DataArray | None, search_px: int
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -194,42 +222,64 @@ def _tiles_of(
     same = scene.shape == reference.shape and all(np.allclose(scene[axis], reference[axis], atol=1e-3) for axis in "yx")
     if not same or (valid is not None and valid.shape != scene.shape):
         raise InputError(f"scene {scene.shape} and reference {reference.shape} are not on one grid; bring them onto one first")
-    image, base = scene.values.astype(np.float64), reference.values.astype(np.float64)
-    seen = np.isfinite(image) if valid is None else np.isfinite(image) & valid.values.astype(bool)
-    known = np.isfinite(base)
-    seen = seen & ~_unlike(image, seen, base, known)
-    rows, columns = (_tile_starts(size, search_px) for size in scene.shape)
+    # Only the tiles are read and brought to floats: a scene of 100 km has a hundred times as many pixels.
+    windows = [
+        _read_window(scene, reference, valid, (top, left), (height, width), search_px)
+        for top, height in _tile_starts(scene.shape[0], search_px)
+        for left, width in _tile_starts(scene.shape[1], search_px)
+    ]
     shifts, correlations = [], []
-    for top, height in rows:
-        for left, width in columns:
-            place = np.s_[top : top + height, left : left + width]
-            around = np.s_[top - search_px : top + height + search_px, left - search_px : left + width + search_px]
-            found = tile_shift(image[place], seen[place], base[around], known[around], search_px=search_px)
-            if found is not None:
-                shifts.append(found[0])
-                correlations.append(found[1])
+    for window, unlike in zip(windows, _unlike(windows), strict=True):
+        found = tile_shift(window.image, window.seen & ~unlike, window.base, window.known, search_px=search_px)
+        if found is not None:
+            shifts.append(found[0])
+            correlations.append(found[1])
     return np.array(shifts).reshape(-1, 2), np.array(correlations)
 
 
-def _unlike(image: np.ndarray, seen: np.ndarray, base: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """Patches of an image that the reference does not explain, such as clouds that the mask missed, dims ``(y, x)``.
+def _read_window(
+    scene: xr.DataArray,
+    reference: xr.DataArray,
+    valid: xr.DataArray | None,
+    start: tuple[int, int],
+    size: tuple[int, int],
+    margin: int,
+) -> _Window:
+    place = tuple(slice(first, first + length) for first, length in zip(start, size, strict=True))
+    around = tuple(slice(part.start - margin, part.stop + margin) for part in place)
+    image, base = scene[place].values.astype(np.float64), reference[around].values.astype(np.float64)
+    seen = np.isfinite(image)
+    if valid is not None:
+        seen &= valid[place].values.astype(bool)
+    return _Window(image, seen, base, np.isfinite(base), margin)
 
-    Both are blurred first, so that a shift does not count as unlike; what lies five deviations from the line is.
+
+def _unlike(windows: Sequence[_Window]) -> list[np.ndarray]:
+    """Patches of the tiles that the reference does not explain, such as clouds that the mask missed, dims ``(y, x)``.
+
+    Both images are blurred first, so that a shift does not count as unlike; what lies five deviations from the line
+    through all tiles is.
     """
-    both = seen & known
-    if both.sum() < 100:
-        return np.zeros_like(seen)
-    weight = np.maximum(ndimage.gaussian_filter(both.astype(np.float64), BLUR_PX), 1e-6)
-    x, y = (ndimage.gaussian_filter(np.where(both, values, 0.0), BLUR_PX) / weight for values in (base, image))
-    kept = both
+    blurred = [window.blurred() for window in windows]
+    if not blurred:
+        return []
+    x, y = (np.concatenate([part[which][part[0]] for part in blurred]) for which in (1, 2))
+    line, limit = _robust_line(x, y)
+    return [both & (np.abs(image - np.polyval(line, base)) > limit) for both, base, image in blurred]
+
+
+def _robust_line(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, float]:
+    """Slope and intercept of ``y`` on ``x`` without outliers, and five deviations; no limit where there is no line."""
+    kept = np.ones(x.size, dtype=bool)
+    line, deviation = np.zeros(2), np.inf
     for _ in range(5):
-        if kept.sum() < 3 or x[kept].std() == 0:
-            return np.zeros_like(seen)
-        slope, offset = np.polyfit(x[kept], y[kept], 1)
-        residual = np.abs(y - slope * x - offset)
-        limit = 1.4826 * np.median(residual[both])
-        kept = both & (residual <= 3 * limit)
-    return both & (residual > 5 * limit)
+        if kept.sum() < 100 or x[kept].std() == 0:
+            return line, np.inf
+        line = np.polyfit(x[kept], y[kept], 1)
+        residual = np.abs(y - np.polyval(line, x))
+        deviation = 1.4826 * float(np.median(residual))
+        kept = residual <= 3 * deviation
+    return line, 5 * deviation
 
 
 def _tile_starts(size: int, margin: int) -> list[tuple[int, int]]:

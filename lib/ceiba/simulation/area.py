@@ -1,5 +1,6 @@
 """Write the simulated area: every file that the stages read, and the truth to check them by."""
 
+import datetime
 import logging
 import os
 import shutil
@@ -23,7 +24,8 @@ from ceiba.simulation.samples import draw_field_plots, draw_reference_samples, d
 from ceiba.simulation.scenes import Plan, plan_scenes, sentinel_2_scene, sky_of
 from ceiba.simulation.shapes import write_vector_files
 from ceiba.simulation.sound_training import write_sound_training
-from ceiba.simulation.world import World, make_world
+from ceiba.simulation.spectra import BANDS
+from ceiba.simulation.world import World, ground_reflectance, make_world
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +51,7 @@ def write_area(folder: Path, *, seed: int = 7) -> None:
     seed
         The same seed gives the same bytes.
 
-    Notes ----- ``area.json``, ``scenes/``, ``dem.tif``, ``life_zones.tif``, ``training_samples.csv``,
+    Notes ----- ``area.json``, ``scenes/``, ``dem.tif``, ``life_zones.tif``, ``position_reference/``, ``training_samples.csv``,
     ``land_cover_reference.csv``, ``field_plots.csv``, ``recordings/``, ``sound_training/``, three GeoJSON
     files, and ``truth/``: what no stage may read, but every check should.
     """
@@ -62,6 +64,7 @@ def write_area(folder: Path, *, seed: int = 7) -> None:
     world = make_world(seed)
     write_truth(partial, world)
     write_environment(partial, world)
+    write_position_reference(partial, world)
     write_points(partial, world)
     write_vector_files(partial, world)
     for sensor in SENSORS:
@@ -140,6 +143,16 @@ def write_environment(folder: Path, world: World) -> None:
         resolution_m=30,
         nodata=0,
     )
+
+
+def write_position_reference(folder: Path, world: World) -> None:
+    """Write ``position_reference/red.tif`` and ``nir.tif``: the mean ground of four days of the first year, 10 000 * reflectance."""
+    sun = {"sun_zenith_deg": 35.0, "sun_azimuth_deg": 120.0}
+    days = [datetime.date(YEARS[0], month, 15) for month in (1, 4, 7, 10)]
+    mean = np.mean([ground_reflectance(world, day, **sun) for day in days], axis=0)
+    for band in ("red", "nir"):
+        values = np.round(mean[BANDS.index(band)] * 10_000).astype(np.uint16)
+        write_raster(folder / "position_reference" / f"{band}.tif", {band: values}, resolution_m=PIXEL_M, nodata=0)
 
 
 def write_points(folder: Path, world: World) -> None:
