@@ -9,19 +9,20 @@ import rasterio
 import yaml
 
 import ceiba
+from ceiba import ard
 from ceiba import cube as index
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
-def begin_index():
-    """A function that begins the task that brings an area's archive into the cube, ``begin(area)``."""
+def index_scenes():
+    """A function that brings an area's archive into the cube, ``index_scenes(area)``: inventory and failures."""
 
-    def begin(area: str):
-        return ceiba.begin("01_ard/01_index_scenes", area=area, tile="", first_year=0, last_year=0)
+    def index_all(area: str):
+        return ard.index_archive(ceiba.begin("01_ard/01_index_scenes", area=area, tile="", first_year=0, last_year=0))
 
-    return begin
+    return index_all
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ import rasterio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ceiba import ard
 from ceiba import cube as index
 from ceiba.ard.encoding import check_encoding, processing_baseline, resolve_encoding, scene_encoding
 from ceiba.ard.sensors import Encoding, find_sensor
@@ -144,7 +143,7 @@ def test_documents_without_an_encoding_mean_the_default_of_their_sensor():
 
 
 def test_scenes_of_both_baselines_have_the_median_of_one(
-    own_store, tmp_path, write_archive, add_tiny_area, begin_index, raise_counts
+    own_store, tmp_path, write_archive, add_tiny_area, index_scenes, raise_counts
 ):
     medians = {}
     for name, baseline in (("one_baseline", "02.14"), ("two_baselines", "04.00")):
@@ -153,7 +152,7 @@ def test_scenes_of_both_baselines_have_the_median_of_one(
             if position >= 2 and baseline == "04.00":
                 raise_counts(folder, 1000, **{"s2:processing_baseline": baseline})
         area = add_tiny_area(own_store, archive, name)
-        inventory, failures = ard.index_archive(begin_index(area))
+        inventory, failures = index_scenes(area)
         assert failures == []
         stack = []
         for dataset_id in inventory["dataset_id"]:
@@ -167,13 +166,13 @@ def test_scenes_of_both_baselines_have_the_median_of_one(
 
 
 def test_a_scene_stored_otherwise_than_declared_is_refused_by_name(
-    own_store, tmp_path, write_archive, add_tiny_area, begin_index, raise_counts
+    own_store, tmp_path, write_archive, add_tiny_area, index_scenes, raise_counts
 ):
     archive = write_archive(tmp_path / "wrong")
     first, second, *_ = sorted(archive.iterdir())
     raise_counts(first, 0, **{"s2:processing_baseline": "04.00"})
     raise_counts(second, 700, **{"s2:processing_baseline": "04.00", "earthsearch:boa_offset_applied": True})
-    inventory, failures = ard.index_archive(begin_index(add_tiny_area(own_store, archive, "wrong_offset")))
+    inventory, failures = index_scenes(add_tiny_area(own_store, archive, "wrong_offset"))
     assert inventory["status"].tolist() == ["refused", "refused", "indexed", "indexed"]
     assert "removed already" in failures[0] and first.name in failures[0]
     assert "still in the numbers" in failures[1] and "baseline 04.00" in failures[1]

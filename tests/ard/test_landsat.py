@@ -12,7 +12,6 @@ import s3fs
 import xarray as xr
 from moto.server import ThreadedMotoServer
 
-from ceiba import ard
 from ceiba.ard.landsat import LandsatFolderSource
 from ceiba.ard.quality import clear_pixels, count_classes
 from ceiba.ard.sensors import find_sensor
@@ -45,13 +44,13 @@ def level_1_numbers(dtype: str, suffix: str = "B{}.TIF", bands=range(2, 8)) -> d
     return files
 
 
-def test_collection_2_level_1_becomes_surface_reflectance(tmp_path, add_landsat_area, begin_index, read_scene):
+def test_collection_2_level_1_becomes_surface_reflectance(tmp_path, add_landsat_area, index_scenes, read_scene):
     files = level_1_numbers("uint16")
     quality = np.full((60, 60), 21824, "uint16")
     quality[0], quality[30, 30], quality[31, 31] = 1, 22280, 23888
     write_scene(tmp_path / "scenes" / L1_C2, L1_C2, files | {"QA_PIXEL.TIF": quality}, crs=UTM14, origin=ORIGIN)
     area = add_landsat_area("l1c2", BOUNDS, UTM14, urlpath=str(tmp_path / "scenes"), method="dos")
-    inventory, failures = ard.index_archive(begin_index(area))
+    inventory, failures = index_scenes(area)
     assert failures == [] and inventory["sensor"].tolist() == ["landsat_8_l1_c2"]
     document, bands = read_scene(inventory["dataset_id"][0])
     properties = document["properties"]
@@ -76,7 +75,7 @@ def test_collection_2_level_1_becomes_surface_reflectance(tmp_path, add_landsat_
     assert np.ptp((toa - surface)[valid]) < 3 * SCALE and (toa - surface)[valid].mean() > 0
 
 
-def test_level_2_of_collection_2_keeps_its_numbers(tmp_path, add_landsat_area, begin_index, read_scene):
+def test_level_2_of_collection_2_keeps_its_numbers(tmp_path, add_landsat_area, index_scenes, read_scene):
     files = {f"SR_B{band}.TIF": np.full((60, 60), 9000 + band, "uint16") for band in range(2, 8)}
     files["SR_B2.TIF"][3, 3] = 0
     quality = np.full((60, 60), 21824, "uint16")
@@ -84,7 +83,7 @@ def test_level_2_of_collection_2_keeps_its_numbers(tmp_path, add_landsat_area, b
     # The same acquisition as Level 1 is not counted twice.
     write_scene(tmp_path / "s", L1_C2, level_1_numbers("uint16"), crs=UTM14, origin=ORIGIN)
     area = add_landsat_area("l2c2", BOUNDS, UTM14, urlpath=str(tmp_path / "s"))
-    inventory, failures = ard.index_archive(begin_index(area))
+    inventory, failures = index_scenes(area)
     assert failures == [] and inventory["scene"].tolist() == [L2_C2]
     document, bands = read_scene(inventory["dataset_id"][0])
     assert (bands["red"][5, 5], bands["swir_2"][5, 5], bands["nir"][3, 3], bands["quality"][3, 3]) == (9004, 9007, 0, 1)
@@ -92,7 +91,7 @@ def test_level_2_of_collection_2_keeps_its_numbers(tmp_path, add_landsat_area, b
 
 
 def test_level_2_of_collection_1_is_told_in_the_numbers_of_collection_2(
-    tmp_path, add_landsat_area, begin_index, read_scene
+    tmp_path, add_landsat_area, index_scenes, read_scene
 ):
     # Its MTL file is that of Level 1; 16-bit integers of 1e-4, -9999 no data, 20000 saturated.
     files = {f"sr_band{band}.tif": np.full((60, 60), 500 * band, "int16") for band in range(2, 8)}
@@ -102,7 +101,7 @@ def test_level_2_of_collection_1_is_told_in_the_numbers_of_collection_2(
     files |= {"pixel_qa.tif": quality, "B4.TIF": np.full((60, 60), 9, "uint16")}
     write_scene(tmp_path / "s", L2_C1, files, crs=UTM14, origin=ORIGIN, collection=1)
     area = add_landsat_area("l2c1", BOUNDS, UTM14, urlpath=str(tmp_path / "s"))
-    inventory, failures = ard.index_archive(begin_index(area))
+    inventory, failures = index_scenes(area)
     assert failures == [] and inventory["sensor"].tolist() == ["landsat_8_l2_c1"]
     document, bands = read_scene(inventory["dataset_id"][0])
     assert document["properties"]["ceiba:reflectance"] == {"scale": SCALE, "offset": OFFSET, "nodata": 0}
@@ -114,7 +113,7 @@ def test_level_2_of_collection_1_is_told_in_the_numbers_of_collection_2(
     assert not clear[1, 1] and clear[2, 2] and int(clear.sum()) == 3600 - 60 - 1
 
 
-def test_lower_case_names_of_collection_1_and_a_grown_cloud(tmp_path, add_landsat_area, begin_index, read_scene):
+def test_lower_case_names_of_collection_1_and_a_grown_cloud(tmp_path, add_landsat_area, index_scenes, read_scene):
     files = level_1_numbers("uint8", "b{}.tif", bands=(1, 2, 3, 4, 5, 7))
     quality = np.full((60, 60), 672, "uint16")
     quality[30, 30] = 752
@@ -123,7 +122,7 @@ def test_lower_case_names_of_collection_1_and_a_grown_cloud(tmp_path, add_landsa
         reflectance=False,
     )  # fmt: skip
     area = add_landsat_area("l1c1", BOUNDS, UTM14, urlpath=str(tmp_path / "s"), sun="pixel", grow_cloud_m=60)
-    inventory, failures = ard.index_archive(begin_index(area))
+    inventory, failures = index_scenes(area)
     assert failures == [] and inventory["sensor"].tolist() == ["landsat_7_l1_c1"]
     document, bands = read_scene(inventory["dataset_id"][0])
     assert document["properties"]["ceiba:quality_source"] == "BQA"
@@ -131,7 +130,7 @@ def test_lower_case_names_of_collection_1_and_a_grown_cloud(tmp_path, add_landsa
     assert (counts["cloud"], counts["dilated_cloud"]) == (1, 12)  # 13 whole points within 2 of the origin
 
 
-def test_a_scene_that_lacks_a_file_or_is_damaged_is_refused_by_name(tmp_path, add_landsat_area, begin_index):
+def test_a_scene_that_lacks_a_file_or_is_damaged_is_refused_by_name(tmp_path, add_landsat_area, index_scenes):
     files = level_1_numbers("uint16")
     names = [L1_C2.replace("20151205", day) for day in ("20151201", "20151202", "20151203", "20151204")]
     for position, name in enumerate(names):
@@ -143,7 +142,7 @@ def test_a_scene_that_lacks_a_file_or_is_damaged_is_refused_by_name(tmp_path, ad
     damaged = tmp_path / "s" / names[2] / f"{names[2]}_B6.TIF"
     damaged.write_bytes(damaged.read_bytes()[:900])
     area = add_landsat_area("bad_landsat", BOUNDS, UTM14, urlpath=str(tmp_path / "s"), method="dos")
-    inventory, failures = ard.index_archive(begin_index(area))
+    inventory, failures = index_scenes(area)
     assert (inventory["status"] == "indexed").sum() == 1
     text = "\n".join(failures)
     assert f"lacks band b5 of {names[0]}; it has b2, b3" in text
@@ -155,7 +154,7 @@ def test_an_option_that_does_not_exist_is_an_error():
         LandsatFolderSource(urlpath="x", sun="center")
 
 
-def test_heights_elsewhere_are_an_error(tmp_path, add_landsat_area, begin_index):
+def test_heights_elsewhere_are_an_error(tmp_path, add_landsat_area, index_scenes):
     write_scene(tmp_path / "s", L1_C2, level_1_numbers("uint16"), crs=UTM14, origin=ORIGIN)
     with rasterio.open(
         tmp_path / "s" / "heights.tif", "w", driver="GTiff", height=20, width=20, count=1, dtype="int16", nodata=-9999,
@@ -164,10 +163,10 @@ def test_heights_elsewhere_are_an_error(tmp_path, add_landsat_area, begin_index)
         file.write(np.ones((20, 20), "int16"), 1)
     area = add_landsat_area("heights", BOUNDS, UTM14, urlpath=str(tmp_path / "s"), elevation="heights.tif")
     with pytest.raises(InputError, match="heights.tif do not cover"):
-        ard.index_archive(begin_index(area))
+        index_scenes(area)
 
 
-def test_scenes_in_a_bucket_are_read_from_there(tmp_path, monkeypatch, add_landsat_area, begin_index, read_scene):
+def test_scenes_in_a_bucket_are_read_from_there(tmp_path, monkeypatch, add_landsat_area, index_scenes, read_scene):
     write_scene(tmp_path / "s", L1_C2, level_1_numbers("uint16"), crs=UTM14, origin=ORIGIN)
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
     server.start()
@@ -185,7 +184,7 @@ def test_scenes_in_a_bucket_are_read_from_there(tmp_path, monkeypatch, add_lands
         for path in (tmp_path / "s").iterdir():
             client.upload_file(str(path), "usgs", f"c2/2015/{path.name}")
         area = add_landsat_area("bucket", BOUNDS, UTM14, urlpath="s3://usgs/c2", method="dos")
-        inventory, failures = ard.index_archive(begin_index(area))
+        inventory, failures = index_scenes(area)
         assert failures == [] and inventory["scene"].tolist() == [L1_C2]
         assert (read_scene(inventory["dataset_id"][0])[1]["red"] != 0).sum() == 3600 - 61
     finally:
@@ -193,18 +192,18 @@ def test_scenes_in_a_bucket_are_read_from_there(tmp_path, monkeypatch, add_lands
 
 
 @pytest.mark.parametrize("name", ["scene_without_band", "no_folder"])
-def test_an_archive_without_scenes_says_so(tmp_path, add_landsat_area, begin_index, name):
+def test_an_archive_without_scenes_says_so(tmp_path, add_landsat_area, index_scenes, name):
     if name == "scene_without_band":
         (tmp_path / "s").mkdir()
     area = add_landsat_area(name, BOUNDS, UTM14, urlpath=str(tmp_path / "s"))
     with pytest.raises(InputError, match="holds no scene|does not exist"):
-        ard.index_archive(begin_index(area))
+        index_scenes(area)
 
 
-def test_caqueta_goes_through_the_whole_chain(sample_folder, add_landsat_area, begin_index, read_scene):
+def test_caqueta_goes_through_the_whole_chain(sample_folder, add_landsat_area, index_scenes, read_scene):
     folder = sample_folder / "eo/landsat7_l1_caqueta_colombia"
     area = add_landsat_area("caqueta", (561_015, 158_775, 585_165, 176_355), "EPSG:32618", urlpath=str(folder))
-    inventory, failures = ard.index_archive(begin_index(area))
+    inventory, failures = index_scenes(area)
     assert failures == [] and inventory["sensor"].tolist() == ["landsat_7_l1_c1"]
     document, bands = read_scene(inventory["dataset_id"][0])
     quality = xr.DataArray(bands["quality"], dims=("y", "x"))
@@ -232,11 +231,11 @@ def test_caqueta_goes_through_the_whole_chain(sample_folder, add_landsat_area, b
     assert 0.0 < red < 0.06 and 0.2 < nir < 0.45
 
 
-def test_para_goes_through_the_whole_chain_with_its_terrain(sample_folder, add_landsat_area, begin_index, read_scene):
+def test_para_goes_through_the_whole_chain_with_its_terrain(sample_folder, add_landsat_area, index_scenes, read_scene):
     folder = sample_folder / "eo/landsat5_l1_para_brazil_1988"
     bounds = (619_395, -419_505, 628_005, -410_205)
     area = add_landsat_area("para", bounds, "EPSG:32622", urlpath=str(folder), elevation="srtm_dem_30m.tif")
-    inventory, failures = ard.index_archive(begin_index(area))
+    inventory, failures = index_scenes(area)
     assert failures == [] and inventory["sensor"].tolist() == ["landsat_5_l1_c1"]
     document, bands = read_scene(inventory["dataset_id"][0])
     properties = document["properties"]
@@ -249,14 +248,14 @@ def test_para_goes_through_the_whole_chain_with_its_terrain(sample_folder, add_l
 
 
 def test_momotombo_level_1_comes_near_the_surface_reflectance_of_usgs(
-    sample_folder, add_landsat_area, begin_index, read_scene
+    sample_folder, add_landsat_area, index_scenes, read_scene
 ):
     folder = sample_folder / "eo/landsat8_l1_l2_momotombo_nicaragua"
     bounds = (543_975, 1_368_975, 558_015, 1_378_995)
     found = {}
     for level in ("L1TP", "L2SP"):
         area = add_landsat_area(f"momotombo_{level.lower()}", bounds, "EPSG:32616", urlpath=str(folder / level))
-        inventory, failures = ard.index_archive(begin_index(area))
+        inventory, failures = index_scenes(area)
         assert failures == []
         found[level] = read_scene(inventory["dataset_id"][0])[1]
     for name in ("nir", "swir_1", "swir_2"):

@@ -8,7 +8,6 @@ import rasterio
 from affine import Affine
 
 import ceiba.catalog
-from ceiba import ard
 from ceiba import cube as index
 from ceiba.ard.encoding import scene_encoding
 from ceiba.ard.quality import clear_pixels
@@ -67,7 +66,7 @@ def test_an_entry_like_none_or_like_itself_is_an_error(tmp_path):
             read_sensors(tmp_path / "sensors.yml")
 
 
-def test_scenes_of_5_m_go_through_the_chain(own_store, tmp_path, add_tiny_area, begin_index):
+def test_scenes_of_5_m_go_through_the_chain(own_store, tmp_path, add_tiny_area, index_scenes):
     sensor = find_sensor("rapideye_l3a")
     pixels = TINY_SIZE_M // 5
     names = list(sensor.bands[5])
@@ -90,7 +89,7 @@ def test_scenes_of_5_m_go_through_the_chain(own_store, tmp_path, add_tiny_area, 
                 file.write(bands[name], number)
                 file.set_band_description(number, name)
     area = add_tiny_area(own_store, tmp_path / "archive", "five_meters", years=(2013, 2013))
-    inventory, failures = ard.index_archive(begin_index(area))
+    inventory, failures = index_scenes(area)
     assert failures == [] and set(inventory["sensor"]) == {"rapideye_l3a"}
     stack = ceiba.catalog.open("rapideye_scenes", area=area, time="2013", resolution_m=5)
     assert stack["red"].shape == (3, pixels, pixels)
