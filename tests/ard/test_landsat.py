@@ -13,6 +13,7 @@ import xarray as xr
 from moto.server import ThreadedMotoServer
 
 from ceiba.ard.landsat import LandsatFolderSource
+from ceiba.ard.landsat_reading import _told
 from ceiba.ard.quality import clear_pixels, count_classes
 from ceiba.ard.sensors import find_sensor
 from ceiba.errors import CatalogError, InputError
@@ -73,6 +74,14 @@ def test_collection_2_level_1_becomes_surface_reflectance(tmp_path, add_landsat_
     surface = bands["red"] * SCALE + OFFSET
     valid = bands["red"] != 0
     assert np.ptp((toa - surface)[valid]) < 3 * SCALE and (toa - surface)[valid].mean() > 0
+
+
+def test_what_the_corrections_say_becomes_plain_values_of_the_document():
+    attributes = {"atmosphere_method": "6s", "aot_550": np.float64(0.25), "topography_c": "x", "units": "1"}
+    told = _told(attributes)
+    assert told == {"ceiba:atmosphere_method": "6s", "ceiba:aot_550": 0.25, "ceiba:topography_c": "x"}
+    assert type(told["ceiba:aot_550"]) is float
+    assert "ceiba:aot_550" not in _told({"aot_550": float("nan")})
 
 
 def test_level_2_of_collection_2_keeps_its_numbers(tmp_path, add_landsat_area, index_scenes, read_scene):

@@ -2,6 +2,7 @@
 
 import functools
 import operator
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -82,8 +83,7 @@ def read_level_1(
             sun_elevation_deg=metadata.sun_elevation_deg,
             sun_azimuth_deg=(metadata.sun_azimuth_deg - grid_convergence_deg(geobox)) % 360,
         )
-    done = {f"ceiba:{key}": value for key, value in reflectance.attrs.items() if key in TOLD and value == value}
-    done |= {"ceiba:terrain_corrected": heights is not None}
+    done = _told(reflectance.attrs) | {"ceiba:terrain_corrected": heights is not None}
     quality, told = _read_quality(scene, geobox, lost, grow_cloud_m)
     lost = has_class(quality, scene.sensor.quality, "fill")
     bands = {
@@ -114,6 +114,13 @@ def read_level_2(scene: "LandsatScene", *, grow_cloud_m: float) -> dict[int, Sce
             bands[str(name)] = encode(reflectance.where(~(lost | full)).values, scene.sensor.encoding)
     counts = {"ceiba:fill_count": int(lost.sum()), "ceiba:saturated_count": saturated}
     return {size: SceneGrid(geobox, bands | {"quality": quality.values}, {**scene.properties, **told, **counts})}
+
+
+def _told(attributes: Mapping[str, object]) -> dict[str, str | float]:
+    """What the corrections say they did, for the document: texts and plain numbers, without those that are unknown (NaN)."""
+    told = {key: attributes[key] for key in TOLD if key in attributes}
+    plain = {f"ceiba:{key}": value if isinstance(value, str) else float(value) for key, value in told.items()}
+    return {key: value for key, value in plain.items() if value == value}
 
 
 def _encode_blocks(reflectance: xr.DataArray, encoding: Encoding) -> np.ndarray:
