@@ -124,10 +124,8 @@ def check_coregistration(shift: Shift, *, resolution_m: float, max_shift_px: flo
     """
     check_treatment(misregistered)
     if shift.tiles < 3 or not shift.error_m <= resolution_m / 4:
-        return Position(
-            "unknown", shift,
-            f"position not known: {shift.tiles} tiles agree to {shift.error_m:.1f} m; too cloudy, too uniform or too much changed",
-        )  # fmt: skip
+        agreed = f"{shift.tiles} tiles agree to {shift.error_m:.1f} m" if shift.tiles else "no tile can be told"
+        return Position("unknown", shift, f"position not known: {agreed}; too cloudy, too uniform or too much changed")
     told = f"{shift.length_m:.1f} m off ({shift.x_m:+.1f} m east, {shift.y_m:+.1f} m north, +/- {shift.error_m:.1f} m, {shift.tiles} tiles)"
     if shift.length_m <= max_shift_px * resolution_m:
         return Position("in_place", shift, f"in place, {told}")
