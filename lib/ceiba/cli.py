@@ -234,18 +234,29 @@ def serve(
     serve_dashboards(host=host, port=port)
 
 
-@area_app.command("add", epilog="Example: `ceiba area add my_forest --geojson my_forest.geojson --crs EPSG:32616`")
+@area_app.command(
+    "add",
+    epilog="Examples: `ceiba area add my_forest --geojson my_forest.geojson --crs EPSG:32616` · "
+    "`ceiba area add colombia_007059 --path-row 7/59 --years 1996:2015`",
+)
 def add_area(
     name: Annotated[str, typer.Argument(help="Name of the new area: small letters, digits and _.")],
-    geojson: Annotated[Path, typer.Option(help="Outline of the area, EPSG:4326.")],
-    crs: Annotated[str, typer.Option(help="Projected CRS of its products, in metres, such as EPSG:6372.")],
+    geojson: Annotated[Path | None, typer.Option(help="Outline of the area, EPSG:4326.")] = None,
+    crs: Annotated[str, typer.Option(help="Projected CRS of its products, in metres, such as EPSG:6372.")] = "",
+    path_row: Annotated[str, typer.Option(help="Instead of an outline: a path and row of Landsat (WRS-2), 7/59.")] = "",
     tile_size_m: Annotated[int, typer.Option(help="Side of a tile [m].")] = 20_000,
     years: Annotated[str, typer.Option(help="Years with data, 2016:2024.")] = "2016:2025",
 ) -> None:
     """Add a place of your own: its tiles and a catalogue to fill in."""
-    from ceiba.places import add_place
+    from ceiba.path_rows import PathRow
+    from ceiba.places import add_path_row, add_place
 
-    folder = add_place(name, geojson=geojson, crs=crs, tile_size_m=tile_size_m, years=parse_years(years))
+    if path_row and not geojson and not crs:
+        folder = add_path_row(name, PathRow.parse(path_row), years=parse_years(years))
+    elif geojson and crs and not path_row:
+        folder = add_place(name, geojson=geojson, crs=crs, tile_size_m=tile_size_m, years=parse_years(years))
+    else:
+        raise ParameterError("give either --geojson with --crs, or --path-row, whose CRS and pixels are those of Landsat")
     console.print(
         f"Area {name}: tiles in {folder / 'area.yml'}; fill in where its data lie in {folder / 'catalog.yml'}"
     )

@@ -1,21 +1,33 @@
-"""A place of one's own: from an outline to tiles and a catalogue to fill in."""
+"""A place of one's own: from an outline or a path-row of Landsat to tiles and a catalogue to fill in."""
 
 import re
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 import geopandas as gpd
 import yaml
 from odc.geo.crs import CRS
+from odc.geo.geom import point
 from pyproj.exceptions import CRSError
 from shapely.geometry import box
 
 from ceiba.config import Config, project_root
 from ceiba.errors import AreaError
-from ceiba.grids import STAGES, Period, load_areas
+from ceiba.grids import STAGES, Period, Place, load_areas
+from ceiba.path_rows import PathRow
 
 MAX_TILES = 100_000
 TEMPLATE_CATALOG = "mexico.yml"
+SETTINGS = {
+    "classification": {
+        "legend": "mexico_31",
+        "land_cover_resolution_m": 30,
+        "block_size_m": 5000,
+        "season_start_month": 1,
+    },
+    "integrity": {"network": "yucatan", "integrity_resolution_m": 250},
+}
 
 
 def add_place(name: str, *, geojson: Path, crs: str, tile_size_m: int, years: Period) -> Path:
@@ -44,10 +56,7 @@ def add_place(name: str, *, geojson: Path, crs: str, tile_size_m: int, years: Pe
     AreaError
         On a name in use, an unreadable or empty outline, a CRS that is not in metres, or far too many tiles.
     """
-    if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
-        raise AreaError(f"area name {name!r}: use small letters, digits and _, a letter first")
-    if name in load_areas():
-        raise AreaError(f"area {name!r} exists already; there are {', '.join(load_areas())}")
+    check_name(name)
     outline = read_outline(geojson, crs)
     left, bottom, right, top = outline.bounds
     origin = (int(left // tile_size_m) * tile_size_m, int(-(-top // tile_size_m)) * tile_size_m)
@@ -63,36 +72,73 @@ def add_place(name: str, *, geojson: Path, crs: str, tile_size_m: int, years: Pe
         inside = [column for column, cell in cells.items() if outline.intersection(cell).area > 0]
         if inside:
             touched[row] = inside
-    entry = {
-        "title": {"es": name, "en": name},
-        "catalog": "catalog.yml",
-        "places": {
-            name: {
-                "title": {"es": name, "en": name},
-                "stages": list(STAGES),
-                "crs": crs,
-                "origin": list(origin),
-                "tile_size_m": tile_size_m,
-                "rows": touched,
-                "years": [years.first_year, years.last_year],
-                "settings": {
-                    "classification": {
-                        "legend": "mexico_31",
-                        "land_cover_resolution_m": 30,
-                        "block_size_m": 5000,
-                        "season_start_month": 1,
-                    },
-                    "integrity": {"network": "yucatan", "integrity_resolution_m": 250},
-                },
-            }
-        },
+    grid = {"origin": list(origin), "tile_size_m": tile_size_m, "rows": touched}
+    return write_area(name, {"crs": crs, **grid}, years=years, title=name)
+
+
+def add_path_row(name: str, path_row: PathRow, *, years: Period) -> Path:
+    """Write ``areas/<name>/`` in the store: one tile that is a path-row of Landsat, on the pixels of Landsat in its UTM zone.
+
+    Where its center lies in a country that ships (a place of ``grids.yml`` with ``country``), the catalogue, settings, thin
+    years and expected scenes of that country apply. Raises :class:`AreaError` on a name in use.
+    """
+    check_name(name)
+    country = find_country(*path_row.center)
+    place: dict[str, object] = {"crs": path_row.crs, "bounds": list(path_row.bounds)}
+    settings, catalog = SETTINGS, TEMPLATE_CATALOG
+    if country is not None:
+        place["country"] = country.country
+        settings, catalog = country.settings, load_areas()[country.area].catalog.name
+    title = f"WRS-2 {path_row.path}/{path_row.row}"
+    return write_area(name, place, years=years, title=title, settings=settings, catalog=catalog)
+
+
+def find_country(longitude: float, latitude: float) -> Place | None:
+    """The place of a country on whose tiles a point [degrees] lies; None where there is none."""
+    where = point(longitude, latitude, crs="EPSG:4326")
+    for area in load_areas().values():
+        for place in area.places:
+            if place.country == area.name and any(
+                tile.extent.contains(where.to_crs(tile.extent.crs)) for tile in place.tiles
+            ):
+                return place
+    return None
+
+
+def check_name(name: str) -> None:
+    """Raise :class:`AreaError` on a name that an area cannot have."""
+    if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
+        raise AreaError(f"area name {name!r}: use small letters, digits and _, a letter first")
+    if name in load_areas():
+        raise AreaError(f"area {name!r} exists already; there are {', '.join(load_areas())}")
+
+
+def write_area(
+    name: str,
+    place: dict[str, object],
+    *,
+    years: Period,
+    title: str,
+    settings: Mapping[str, object] = SETTINGS,
+    catalog: str = TEMPLATE_CATALOG,
+) -> Path:
+    """Write an area of one place, whole or not at all, with a copy of a catalogue that ships; returns its folder."""
+    titles = {"es": title, "en": title}
+    described = {
+        "title": titles,
+        "stages": list(STAGES),
+        **place,
+        "years": [years.first_year, years.last_year],
+        "settings": dict(settings),
     }
+    # A title of its own for each: YAML would write the second as a reference to the first.
+    entry = {"title": dict(titles), "catalog": "catalog.yml", "places": {name: described}}
     folder = Config.from_environment().local / "areas" / name
     partial = folder.with_name(f".{name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     (partial / "area.yml").write_text(yaml.safe_dump(entry, sort_keys=False, allow_unicode=True), "utf-8")
-    shutil.copy(project_root() / "catalogs" / TEMPLATE_CATALOG, partial / "catalog.yml")
+    shutil.copy(project_root() / "catalogs" / catalog, partial / "catalog.yml")
     partial.rename(folder)
     return folder
 

@@ -9,10 +9,13 @@ import shapely
 from hypothesis import given
 from hypothesis import strategies as st
 from odc.geo.geobox import GeoBox
+from typer.testing import CliRunner
 
-from ceiba.errors import AreaError
-from ceiba.grids import Tile
+from ceiba.cli import app
+from ceiba.errors import AreaError, ParameterError
+from ceiba.grids import Period, Tile, find_area
 from ceiba.path_rows import PathRow, path_rows_within
+from ceiba.places import add_path_row, find_country
 
 # Middle of the corner coordinates in the scenes' own metadata (MTL), of whole scenes [degrees].
 SCENE_CENTERS = {(7, 59): (-73.562, 1.450), (224, 63): (-50.073, -4.333), (139, 45): (86.963, 21.667)}
@@ -104,3 +107,38 @@ def test_an_outline_is_a_scene_around_its_center(path, row):
 def test_a_box_is_covered_by_its_path_rows():
     found = path_rows_within((-74.5, 1.0, -73.5, 2.0))
     assert PathRow(7, 59) in found and len(found) < 10
+
+
+def test_twenty_annual_mosaics_of_one_path_row_are_planned(store, tmp_path):
+    runner = CliRunner()
+    added = runner.invoke(app, ["area", "add", "colombia_007059", "--path-row", "7/59", "--years", "1996:2015"])
+    assert added.exit_code == 0, added.output
+    area = find_area("colombia_007059")
+    (tile,) = area.place("mosaics").tiles
+    assert tile.crs == "EPSG:32618" and tile.bounds == PathRow(7, 59).bounds
+    assert tile.geobox(30).resolution.x == 30 and tile.geobox(30).extent.boundingbox.bbox == tile.bounds
+    # Its center lies in Colombia, whose legend, thin years and expected scenes then apply.
+    place = area.place("mosaics")
+    assert place.country == "colombia" and place.settings["classification"]["legend"] == "colombia_17"
+
+    units = tmp_path / "units.csv"
+    shown = runner.invoke(
+        app, ["plan", "02_mosaics/01_make_geomedian", "--area", "colombia_007059", "--csv", str(units)], catch_exceptions=False
+    )
+    assert shown.exit_code == 0 and "20 units" in shown.output
+    lines = units.read_text().splitlines()[1:]
+    assert [re.search(r",(\d{4}),", line)[1] for line in lines] == [str(year) for year in range(1996, 2016)]
+    with pytest.raises(AreaError, match="exists already"):
+        add_path_row("colombia_007059", PathRow(7, 59), years=Period(1996, 2015))
+
+
+def test_an_area_is_an_outline_or_a_path_row(store):
+    for arguments in ([], ["--path-row", "7/59", "--crs", "EPSG:32618"], ["--crs", "EPSG:32618"]):
+        with pytest.raises(ParameterError, match="either --geojson"):
+            CliRunner().invoke(app, ["area", "add", "nowhere", *arguments], catch_exceptions=False)
+
+
+def test_a_path_row_elsewhere_has_no_country():
+    assert find_country(*PathRow(7, 59).center).area == "colombia"
+    assert find_country(*PathRow(20, 46).center).area == "mexico"
+    assert find_country(*PathRow(224, 63).center) is None
