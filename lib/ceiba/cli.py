@@ -15,6 +15,7 @@ from rich.table import Table
 
 from ceiba.config import Config, project_root
 from ceiba.errors import CeibaError, ParameterError
+from ceiba.review_commands import make_app as make_review_app
 
 app = typer.Typer(
     no_args_is_help=True, rich_markup_mode="markdown", add_completion=False, pretty_exceptions_enable=False
@@ -23,6 +24,7 @@ area_app = typer.Typer(no_args_is_help=True, help="Areas: your own place and tho
 app.add_typer(area_app, name="area")
 # Where no terminal tells its width (logs, CI) tables need more than 80 columns.
 console = Console(width=None if sys.stdout.isatty() else 140)
+app.add_typer(make_review_app(console), name="review")
 errors = Console(stderr=True)
 log = logging.getLogger("ceiba")
 

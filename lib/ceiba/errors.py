@@ -37,6 +37,10 @@ class NetworkError(CeibaError):
     """A Bayesian network is malformed, or evidence does not fit it."""
 
 
+class ReviewError(CeibaError):
+    """A review is incomplete, or its set does not fit what it is held against."""
+
+
 class StoreError(CeibaError):
     """The store or its database cannot be used."""
 

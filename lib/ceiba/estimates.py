@@ -18,8 +18,8 @@ MEASURED_LOOKS = 25
 """``cpu_s_per_mpx`` of a product that reads scenes stands for so many looks at a pixel: the stack that the benchmarks measure."""
 COMPRESSION = 0.6  # deflate on reflectance and indices, measured on the sample
 BYTES_PER_GB = 1e9
-DONE, READY, WAITING, EMPTY = "done", "ready", "waiting", "empty"
-STATES = (DONE, READY, WAITING, EMPTY)
+DONE, READY, REJECTED, WAITING, EMPTY = "done", "ready", "rejected", "waiting", "empty"
+STATES = (DONE, READY, REJECTED, WAITING, EMPTY)
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,8 @@ class Estimate:
     Attributes
     ----------
     state
-        "done", "ready", "waiting" (an input is missing) or "empty": the years lie before or after the satellites it needs.
+        "done", "ready", "rejected" (ready to be made again, since a review rejected it), "waiting" (an input is missing) or
+        "empty" (the years lie before or after the satellites that it needs).
     cpu_s, memory_mb, storage_bytes, cost
         CPU time [s], peak memory [MB], size of its products [bytes], money in the currency of the prices.
     """
@@ -110,7 +111,7 @@ class Estimator:
 
     def estimate(self, unit: Unit) -> Estimate:
         """State and cost of a unit; a unit that is done costs nothing."""
-        snapshot = take_snapshot(unit, find=self.holdings.find)
+        snapshot = take_snapshot(unit, find=self.holdings.find, rejected=self.holdings.rejected)
         state, reason = self.state(unit, snapshot)
         scenes = tuple(scenes_of(unit, name, snapshot) for name in scene_inputs(unit))
         if state == WAITING and any(is_impossible(unit, each) for each in scenes):
@@ -124,11 +125,13 @@ class Estimator:
         return Estimate(unit, state, reason, scenes, cpu_s, memory_mb, storage, cost)
 
     def state(self, unit: Unit, snapshot: Snapshot) -> tuple[str, str]:
-        """ "done", "ready" or "waiting", and why it waits."""
+        """The state of a unit but for "empty", and why it waits or is made again."""
         if snapshot.missing:
             return WAITING, "; ".join(snapshot.missing)
-        done = all(self.holdings.has(definition, snapshot.ids[definition.name]) for definition in unit.products)
-        return (DONE if done else READY), ""
+        if all(self.holdings.has(definition, snapshot.ids[definition.name]) for definition in unit.products):
+            return DONE, ""
+        reviews = dict.fromkeys(f"{review.reviewer}: {review.reason}" for review in snapshot.rejected.values())
+        return (REJECTED if reviews else READY), "; ".join(reviews)
 
 
 def estimate_chains(
@@ -212,7 +215,7 @@ def sum_budget(estimates: Iterable[Iterable[Estimate]], limit: float | None = No
     all_units = [estimate for of_notebook in estimates for estimate in of_notebook]
     wanted: dict[tuple[str, Tile, int], float] = {}
     for estimate in all_units:
-        for scenes in estimate.scenes if estimate.state in (READY, WAITING) else ():
+        for scenes in estimate.scenes if estimate.state in (READY, REJECTED, WAITING) else ():
             if not scenes.in_cube:
                 # A widened year shares its scenes with the years beside it.
                 a_year = scenes.reads / len(scenes.period.years)

@@ -16,6 +16,7 @@ from ceiba.config import Config
 from ceiba.footprints import Footprints
 from ceiba.grids import Area
 from ceiba.products import ProductDefinition
+from ceiba.review import Review, find_rejected
 from ceiba.sources import Found, ProductSource, ProductStackSource, Selection, Source, join_found, of_period
 
 # The cube's own search makes an object of each document; a plan needs a few fields of it, taken out by the database.
@@ -52,6 +53,7 @@ class Holdings:
     _sources: dict[tuple[str, str], Source] = field(default_factory=dict)
     _files: dict[tuple[str, str], Found] = field(default_factory=dict)
     _ids: dict[str, frozenset[UUID]] = field(default_factory=dict)
+    _rejected: dict[str, Mapping[UUID, Review]] = field(default_factory=dict)
 
     def find(self, area: Area, name: str, selection: Selection) -> Found:
         """What a source of an area holds for a selection; as :meth:`ceiba.sources.Source.find`, without datasets."""
@@ -75,6 +77,12 @@ class Holdings:
             held = self._of_product(definition.name).values()
             self._ids[definition.name] = frozenset(each.id for of_tile in held for each in of_tile)
         return dataset_id in self._ids[definition.name]
+
+    def rejected(self, area: str) -> Mapping[UUID, Review]:
+        """Products of an area that were rejected; as :func:`ceiba.review.find_rejected`."""
+        if area not in self._rejected:
+            self._rejected[area] = find_rejected(area)
+        return self._rejected[area]
 
     def scenes(self, product: str) -> Footprints:
         """The scenes of a product."""

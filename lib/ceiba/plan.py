@@ -1,5 +1,6 @@
 """What would run: units of work, their inputs, and which of them are done."""
 
+import functools
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from ceiba.grids import Area, Period, Place, Tile, find_area
 from ceiba.input_years import load_product_tables
 from ceiba.notebooks import UNIT_PARAMETERS, check_parameters, list_notebooks, notebook_path
 from ceiba.products import InputRule, ProductDefinition, load_definitions, product_id
+from ceiba.review import Review, find_rejected, revise
 from ceiba.samples import is_reachable
 from ceiba.sources import Found, Selection, dataset_period
 
@@ -99,11 +101,14 @@ class Snapshot:
         For each required input without data, a sentence that says so.
     ids
         Product name to id; empty where inputs are missing.
+    rejected
+        Product name to the review that rejected what was made before: it is to be made again, under a new id.
     """
 
     found: Mapping[str, Found]
     missing: tuple[str, ...] = ()
     ids: Mapping[str, UUID] = field(default_factory=dict)
+    rejected: Mapping[str, Review] = field(default_factory=dict)
 
     def is_done(self) -> bool:
         """Whether every product with these inputs is indexed."""
@@ -239,11 +244,14 @@ def find_live(area: Area, name: str, selection: Selection) -> Found:
 Find = Callable[[Area, str, Selection], Found]
 
 
-def take_snapshot(unit: Unit, *, find: Find = find_live) -> Snapshot:
+Rejected = Callable[[str], Mapping[UUID, Review]]
+
+
+def take_snapshot(unit: Unit, *, find: Find = find_live, rejected: Rejected = find_rejected) -> Snapshot:
     """Look up the inputs of a unit and compute the ids of its products.
 
-    ``find`` answers what a source of the unit's area holds for a selection; plans of many units give one that has read the
-    cube beforehand (:class:`ceiba.holdings.Holdings`).
+    ``find`` answers what a source of the unit's area holds for a selection, ``rejected`` which products of an area a review
+    rejected; plans of many units give those of one that has read the cube beforehand (:class:`ceiba.holdings.Holdings`).
     """
     found, missing = {}, []
     for rule in unit.input_rules.values():
@@ -257,21 +265,30 @@ def take_snapshot(unit: Unit, *, find: Find = find_live) -> Snapshot:
             missing.append(reason)
     if missing:
         return Snapshot(found, tuple(missing))
-    ids = {definition.name: unit_product_id(unit, definition, found) for definition in unit.products}
-    return Snapshot(found, (), ids)
+    ids, reviews, of_area = {}, {}, rejected(unit.area.name)
+    for definition in unit.products:
+        make_id = functools.partial(unit_product_id, unit, definition, found)
+        ids[definition.name], review = revise(lambda revision, make_id=make_id: make_id(revision=revision), of_area)
+        if review is not None:
+            reviews[definition.name] = review
+    return Snapshot(found, (), ids, reviews)
 
 
-def unit_product_id(unit: Unit, definition: ProductDefinition, found: Mapping[str, Found]) -> UUID:
+def unit_product_id(
+    unit: Unit, definition: ProductDefinition, found: Mapping[str, Found], *, revision: str = ""
+) -> UUID:
     """Id of one product of a unit with the inputs ``found``.
 
-    Input years that differ from the unit's own enter it, since the product's document tells them.
+    Input years that differ from the unit's own enter it, since the product's document tells them, and so does the ``revision``:
+    the id of the review that rejected the product before.
     """
     widened = widened_inputs(unit, definition)
+    more = ({"input_years": widened} if widened else {}) | ({"revision": revision} if revision else {})
     return product_id(
         definition,
         unit.tile,
         unit.period,
-        parameters=unit.own_parameters | ({"input_years": widened} if widened else {}),
+        parameters=unit.own_parameters | more,
         settings=unit.settings,
         inputs={rule.name: list(found[rule.name].ids) for rule in definition.inputs},
         files=definition.file_hashes(unit.own_parameters, unit.settings),

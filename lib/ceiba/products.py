@@ -17,7 +17,7 @@ from ceiba.errors import ProductError
 from ceiba.grids import Period, Tile, crs_name
 
 NAMESPACE = uuid.UUID("5d0c7a52-2f0c-5f5e-9d53-3f5f3c1f8c11")
-UNITS_OF_WORK = ("tile year", "tile span", "area span", "scene")
+UNITS_OF_WORK = ("tile year", "tile span", "area span", "scene", "review")
 SCOPES = ("tile", "area")
 INPUT_PERIODS = ("same", "any")
 DOCUMENT_NAME = "dataset.odc-metadata.yaml"

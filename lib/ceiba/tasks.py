@@ -262,7 +262,7 @@ class Task:
             (folder / name).write_bytes(content if isinstance(content, bytes) else Path(content).read_bytes())
         rules = {rule.name for rule in definition.inputs}
         # The document's own start and end stay those of the product, by which it is looked up.
-        widened = widened_inputs(self.unit, definition)
+        widened, rejecting = widened_inputs(self.unit, definition), self.snapshot.rejected.get(definition.name)
         lineage, files = {}, {}
         for name in sorted(rules):
             found = self.snapshot.found[name]
@@ -288,7 +288,8 @@ class Task:
                 "ceiba:source": self.source_line,
                 "ceiba:notes": facts,
             }
-            | ({"ceiba:input_period": widened} if widened else {}),
+            | ({"ceiba:input_period": widened} if widened else {})
+            | ({"ceiba:revision": str(rejecting.id)} if rejecting else {}),
         )
 
 

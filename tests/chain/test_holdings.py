@@ -40,7 +40,7 @@ def test_units_of_a_tiny_area_are_told_alike_before_and_after_the_work(own_store
         assert len(units) > 5
         for unit in units:
             live = take_snapshot(unit)
-            assert as_told(take_snapshot(unit, find=holdings.find)) == as_told(live), unit
+            assert as_told(take_snapshot(unit, find=holdings.find, rejected=holdings.rejected)) == as_told(live), unit
             state = Estimator(holdings).state(unit, live)[0]
             assert (state == "done") == (bool(live.ids) and live.is_done()), unit
     counted = make_unit(COUNT[0], COUNT[1] | {"area": "tiny"})

@@ -86,7 +86,7 @@ def test_a_malformed_definition_says_what_is_wrong(key, value, message):
 
 def test_every_product_names_a_notebook_inputs_and_both_languages():
     for definition in load_definitions().values():
-        assert definition.per == "scene" or definition.notebook, definition.name
+        assert definition.per in ("scene", "review") or definition.notebook, definition.name
         assert all(definition.title.values())
     with pytest.raises(ProductError, match="clear_observations"):
         find_definition("clear_observation")

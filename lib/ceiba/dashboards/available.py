@@ -2,12 +2,13 @@
 
 import functools
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import pandas as pd
 import xarray as xr
 
 from ceiba import cube as index
+from ceiba import labels, review
 from ceiba.catalog import find_source
 from ceiba.errors import AreaError, InputError
 from ceiba.grids import Area, Period, Place, Tile, load_areas
@@ -23,13 +24,20 @@ MOST_TILES_TOGETHER = 12
 
 @dataclass(frozen=True)
 class Available:
-    """A product of an area with the tiles and periods that exist."""
+    """A product of an area with the tiles and periods that exist.
+
+    Attributes
+    ----------
+    states
+        Tile and period to "draft", "accepted" or "rejected", as experts left it.
+    """
 
     definition: ProductDefinition
     area: Area
     place: Place
     tiles: tuple[str, ...]
     periods: tuple[Period, ...]
+    states: Mapping[tuple[str, Period], str] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -71,20 +79,24 @@ def list_available() -> dict[str, dict[str, Available]]:
     connection = index.connect()
     areas = load_areas()
     found: dict[str, dict[str, Available]] = {name: {} for name in areas}
+    latest = functools.cache(lambda area: review.latest_reviews(review.list_reviews(area)))
     for definition in load_definitions().values():
-        if definition.per == "scene":
+        if definition.per in ("scene", "review"):
             continue
-        rows = connection.index.datasets.search_returning(field_names=("region_code", "time"), product=definition.name)
-        by_area: dict[str, list[tuple[str, Period]]] = {}
+        rows = connection.index.datasets.search_returning(field_names=("id", "region_code", "time"), product=definition.name)
+        by_area: dict[str, dict[tuple[str, Period], str]] = {}
         for row in rows:
             area, _, tile = row.region_code.partition("/")
-            by_area.setdefault(area, []).append((tile, Period(row.time.lower.year, row.time.upper.year)))
-        for area, pairs in by_area.items():
+            period = Period(row.time.lower.year, row.time.upper.year)
+            by_area.setdefault(area, {})[tile, period] = review.state_of(row.id, latest(area))
+        for area, states in by_area.items():
             if area in areas:
                 place = _place_of(areas[area], definition.stage)
-                tiles, periods = sorted({tile for tile, _ in pairs}), sorted({period for _, period in pairs})
+                tiles, periods = sorted({tile for tile, _ in states}), sorted({period for _, period in states})
                 if place:
-                    found[area][definition.name] = Available(definition, areas[area], place, tuple(tiles), tuple(periods))
+                    found[area][definition.name] = Available(
+                        definition, areas[area], place, tuple(tiles), tuple(periods), states
+                    )
     return {area: products for area, products in found.items() if products}
 
 
@@ -109,7 +121,19 @@ def load(product: Available, *, tile: str, period: Period, measurements: tuple[s
     exact = tuple(dataset for dataset in found.datasets if dataset_period(dataset) == period)
     if not exact:
         raise InputError(f"no {product.name} for {product.area.name} {tile or product.place.name}, {period}")
-    return _load_cached(product.name, product.area.name, tile, period, measurements, tuple(dataset.id for dataset in exact))
+    ids = tuple(dataset.id for dataset in exact)
+    loaded = _load_cached(product.name, product.area.name, tile, period, measurements, ids)
+    # Outside of the cache: experts decide after the product was made.
+    latest = review.latest_reviews(review.list_reviews(product.area.name))
+    return replace(loaded, source=tell_state(loaded.source, {review.state_of(dataset_id, latest) for dataset_id in ids}))
+
+
+def tell_state(source: str, states: set[str]) -> str:
+    """The line on the source with "draft", "accepted" or "rejected" at the end of each language; the least of several states."""
+    state = next(each for each in (review.REJECTED, review.DRAFT, review.ACCEPTED) if each in states)
+    parts = source.split(" | ") if " | " in source else [source, source]
+    words = [labels.text(f"report.review_state_{state}", language) for language in ("es", "en")]
+    return " | ".join(f"{part} · {word}" for part, word in zip(parts, words, strict=False))
 
 
 @functools.lru_cache(maxsize=96)
