@@ -39,7 +39,7 @@ class Specification:
     name: str
     title: Mapping[str, str]
     products: tuple[str, ...]
-    source: str
+    source: Mapping[str, str]
     criteria: tuple[Criterion, ...]
 
 
@@ -93,14 +93,14 @@ def read_specifications(entry: Mapping, name: str) -> dict[str, Specification]:
                 )
                 for each, line in values["criteria"].items()
             )
-            titles = [values["title"], *(criterion.title for criterion in criteria)]
+            titles = [values["title"], values["source"], *(criterion.title for criterion in criteria)]
             found[key] = Specification(
-                key, dict(values["title"]), tuple(values["products"]), str(values["source"]), criteria
+                key, dict(values["title"]), tuple(values["products"]), dict(values["source"]), criteria
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise CatalogError(f"{name}, {key}: malformed, {error!r}") from error
         if any(set(title) != {"es", "en"} for title in titles):
-            raise CatalogError(f"{name}, {key}: every title is in es and en")
+            raise CatalogError(f"{name}, {key}: every title and source is in es and en")
         for criterion in criteria:
             if criterion.check not in CHECKS:
                 raise CatalogError(

@@ -152,7 +152,7 @@ def test_criteria_are_measured_on_the_pixels(area):
     }
     title = {"es": "x", "en": "x"}
     criteria = {name: line | {"title": title} for name, line in lines.items()}
-    entry = {"s": {"title": title, "products": [], "source": "t", "criteria": criteria}}
+    entry = {"s": {"title": title, "products": [], "source": {"es": "x", "en": "x"}, "criteria": criteria}}
     specification = read_specifications(entry, "s.yml")["s"]
     found = {finding.criterion.name: finding for finding in check_set(products, specification)}
     assert found["mean"].value == pytest.approx(counted.mean()) and found["mean"].passed
@@ -230,7 +230,7 @@ def test_mistakes_say_what_to_do(area):
 )
 def test_malformed_specifications_say_what_is_wrong(change, text):
     line = {"check": "by_expert", "title": {"es": "x", "en": "x"}} | change
-    entry = {"s": {"title": {"es": "x", "en": "x"}, "products": [], "source": "t", "criteria": {"c": line}}}
+    entry = {"s": {"title": {"es": "x", "en": "x"}, "products": [], "source": {"es": "x", "en": "x"}, "criteria": {"c": line}}}
     with pytest.raises(CatalogError, match=text):
         read_specifications(entry, "s.yml")
 

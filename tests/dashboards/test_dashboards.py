@@ -41,7 +41,7 @@ def test_loads_a_tile_and_all_tiles(products):
     assert one.data["ndvi"].shape == (96, 96)
     assert both.data["ndvi"].shape == (96, 192)
     np.testing.assert_array_equal(both.data["ndvi"].values[:, 96:], one.data["ndvi"].values)
-    assert one.simulated and one.source.startswith("Datos simulados: Galería, x001y000, 2020 | ")
+    assert one.simulated and one.source.startswith("Datos simulados: Galería, x001y000, 2020 · borrador | ")
 
 
 def test_large_rasters_are_read_coarser(products, monkeypatch):
