@@ -63,6 +63,9 @@ class Tile:
         Coordinate reference system, anything pyproj reads.
     bounds
         left, bottom, right, top [units of the CRS].
+    anchor
+        x and y of a corner that the pixels of all tiles of the place share [units of the CRS]; the tile's own upper left
+        corner where None.
     """
 
     area: str
@@ -70,6 +73,7 @@ class Tile:
     name: str
     crs: str
     bounds: tuple[float, float, float, float]
+    anchor: tuple[float, float] | None = None
 
     @property
     def region_code(self) -> str:
@@ -82,15 +86,19 @@ class Tile:
         return BoundingBox(*self.bounds, crs=self.crs).polygon
 
     def geobox(self, resolution_m: float) -> GeoBox:
-        """Pixel grid with dims ``(y, x)`` anchored at the upper left corner, y downwards.
+        """Pixel grid with dims ``(y, x)``, y downwards, part of the one grid of the place.
 
-        The tile is covered whole: where its size is no multiple of the resolution the last row and column reach beyond it.
+        The tile is covered whole: where its edge lies within a pixel, that pixel belongs to both tiles, so that a product of
+        one tile equals that of the whole place wherever they overlap.
         """
         left, bottom, right, top = self.bounds
+        x, y = self.anchor or (left, top)
         # A millionth of a pixel is rounding in the bounds, not a further column.
-        width = math.ceil((right - left) / resolution_m - 1e-6)
-        height = math.ceil((top - bottom) / resolution_m - 1e-6)
-        return GeoBox((height, width), Affine(resolution_m, 0, left, 0, -resolution_m, top), self.crs)
+        first_column, first_row = (math.floor(beyond / resolution_m + 1e-6) for beyond in (left - x, y - top))
+        last_column, last_row = (math.ceil(beyond / resolution_m - 1e-6) for beyond in (right - x, y - bottom))
+        corner = (x + first_column * resolution_m, y - first_row * resolution_m)
+        shape = (last_row - first_row, last_column - first_column)
+        return GeoBox(shape, Affine(resolution_m, 0, corner[0], 0, -resolution_m, corner[1]), self.crs)
 
 
 @dataclass(frozen=True)
@@ -130,7 +138,7 @@ class Place:
             return self.tiles[0]
         corners = list(zip(*(tile.bounds for tile in self.tiles), strict=True))
         bounds = (min(corners[0]), min(corners[1]), max(corners[2]), max(corners[3]))
-        return Tile(self.area, self.name, "all", self.crs, bounds)
+        return Tile(self.area, self.name, "all", self.crs, bounds, self.tiles[0].anchor)
 
     def tile(self, name: str) -> Tile:
         """Tile by name, the first one where the name is empty; raises :class:`AreaError`."""
@@ -226,7 +234,7 @@ def grid_tile(
 ) -> Tile:
     """The tile of a grid by column (eastwards from ``left`` [m]) and row (southwards from ``top`` [m]), named "x003y012"."""
     x, y = left + column * size_m, top - row * size_m
-    return Tile(area, place, f"x{column:03d}y{row:03d}", crs, (x, y - size_m, x + size_m, y))
+    return Tile(area, place, f"x{column:03d}y{row:03d}", crs, (x, y - size_m, x + size_m, y), (left, top))
 
 
 def expand_runs(runs: Iterable[object]) -> list[int]:

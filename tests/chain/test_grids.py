@@ -44,6 +44,21 @@ def test_a_geobox_covers_its_tile_by_less_than_a_pixel_more(size, resolution, le
         assert pixels == math.ceil(size / resolution - 1e-6) or abs(pixels * resolution - size) < resolution
 
 
+@pytest.mark.parametrize("resolution", [5, 10, 30, 250])
+def test_tiles_share_the_pixels_of_their_place(resolution):
+    place = find_area("mexico").places[0]
+    whole = place.whole.geobox(resolution)
+    for tile in place.tiles[:40]:
+        box = tile.geobox(resolution)
+        left, bottom, right, top = tile.bounds
+        columns = (box.affine.c - whole.affine.c) / resolution
+        rows = (whole.affine.f - box.affine.f) / resolution
+        assert (columns, rows) == (int(columns), int(rows))
+        assert left - resolution < box.affine.c <= left and top <= box.affine.f < top + resolution
+        assert right <= box.boundingbox.right < right + resolution
+        assert bottom - resolution < box.boundingbox.bottom <= bottom
+
+
 def test_runs_of_columns_are_expanded():
     assert expand_runs([1, "3-5", "7"]) == [1, 3, 4, 5, 7]
 
