@@ -1,11 +1,17 @@
 """How observations are read: encodings that are complete, masks that fit, blocks that do not show."""
 
+import tracemalloc
+from functools import partial
+
 import numpy as np
 import pytest
 import xarray as xr
 
 from ceiba.errors import InputError
-from ceiba.mosaics.stored import as_lanes, check_grid, read_encoding, reduce_blocks
+from ceiba.mosaics.composites import composite
+from ceiba.mosaics.reducers import ndvi_of_period
+from ceiba.mosaics.stored import STRIP_PX, as_lanes, check_grid, read_encoding, reduce_blocks
+from ceiba.mosaics.water import annual_water
 
 
 def as_band(dtype: str = "uint16", **attrs) -> xr.DataArray:
@@ -55,6 +61,41 @@ def test_blocks_hold_all_dates_of_few_pixels():
     assert result.shape == (1, 30, 40) and not shapes
     np.testing.assert_array_equal(result.compute(), random.sum(axis=0)[np.newaxis])
     assert {(7, 11, 16), (7, 8, 8)} <= set(shapes) and max(map(np.prod, shapes)) == 7 * 11 * 16
+
+
+def test_arrays_in_memory_are_worked_on_in_strips():
+    values = np.random.default_rng(0).random((3, 700, 1100)).astype(np.float32)
+    shapes = []
+
+    def compute(block: np.ndarray) -> np.ndarray:
+        shapes.append(block.shape)
+        return block.max(axis=0)[np.newaxis]
+
+    result = reduce_blocks(compute, [xr.DataArray(values, dims=("time", "y", "x"))], rows=1)
+    np.testing.assert_array_equal(result[0], values.max(axis=0))
+    assert len(shapes) > 1 and max(rows * columns for _, rows, columns in shapes) <= STRIP_PX
+
+
+@pytest.mark.parametrize("work", ["ndvi", "water", "medoid", "median", "max_ndvi"])
+def test_no_more_than_a_block_of_a_year_is_worked_on(work):
+    shape = (20, 1200, 1201)
+    bands = xr.Dataset(
+        {
+            name: (("time", "y", "x"), np.full(shape, 900, np.uint16), {"nodata": 0, "scale": 1e-4, "offset": 0.0})
+            for name in ("green", "red", "nir")
+        },
+        coords={"time": np.datetime64("2020-01-01", "ns") + np.arange(20) * np.timedelta64(9, "D")},
+    )
+    clear = xr.DataArray(np.ones(shape, bool), dims=("time", "y", "x"), coords={"time": bands.time})
+    run = {"ndvi": ndvi_of_period, "water": annual_water}.get(work, partial(composite, method=work))
+    run(bands.isel(y=slice(2)), clear.isel(y=slice(2)))  # compiled before it is measured
+    tracemalloc.start()
+    result = run(bands, clear)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    block = STRIP_PX * 20 * (3 * 2 + 1)
+    outputs = 3 * result.nbytes  # as float32, in their own types, and on the way
+    assert peak < 2 * block + outputs, f"{peak / 1e6:.0f} MB for a block of {block / 1e6:.0f} MB"
 
 
 def test_lanes_are_filled_up():

@@ -8,6 +8,8 @@ import xarray as xr
 
 from ceiba.errors import InputError
 
+STRIP_PX = 1 << 18
+
 
 class Encoding(NamedTuple):
     """How a band is stored: its value is ``scale * number + offset``, and ``nodata`` (NaN for floats) is none."""
@@ -50,7 +52,10 @@ def check_grid(clear: xr.DataArray, band: xr.DataArray) -> None:
 def reduce_blocks(
     compute: Callable[..., np.ndarray], arrays: Sequence[xr.DataArray], *, rows: int
 ) -> np.ndarray:
-    """Reduce observations over time, one spatial chunk with all its dates at a time where they are lazy.
+    """Reduce observations over time, one block with all its dates at a time.
+
+    A block is a spatial chunk where the observations are lazy, else a strip of :data:`STRIP_PX` pixels: no more of a year is
+    worked on at a time, and of files that xarray opened without chunks no more is read.
 
     Parameters
     ----------
@@ -68,7 +73,13 @@ def reduce_blocks(
         float32, dims ``(rows, y, x)``, lazy where any of ``arrays`` is.
     """
     if all(array.chunks is None for array in arrays):
-        return compute(*(array.values for array in arrays))
+        height, width = arrays[0].shape[1:]
+        result = np.empty((rows, height, width), np.float32)
+        strip = max(1, STRIP_PX // max(width, 1))
+        for first in range(0, height, strip):
+            part = slice(first, first + strip)
+            result[:, part] = compute(*(array.isel(y=part).values for array in arrays))
+        return result
     import dask.array
 
     first = next(array.data for array in arrays if array.chunks is not None).rechunk({0: -1})
