@@ -1,6 +1,7 @@
 """A mosaic of a tile equals that of the whole area, bit for bit, at every border: read anew on the grid of each tile."""
 
 import datetime
+import json
 
 import numpy as np
 import pytest
@@ -16,8 +17,8 @@ from ceiba.grids import Tile, find_area
 from ceiba.mosaics.composites import METHODS, composite, cwbg, ndvi_bands
 from ceiba.mosaics.water import annual_water
 from ceiba.mosaics.wofs import wofl
-from ceiba.simulation.files import write_raster
-from ceiba.simulation.scenes import landsat_scene, plan_scenes, sentinel_2_scene, sky_of, sun_position_deg
+from ceiba.simulation.area import write_scenes
+from ceiba.simulation.scenes import sun_position_deg
 from ceiba.simulation.spectra import BANDS
 from ceiba.simulation.world import ground_reflectance, make_world
 
@@ -36,14 +37,12 @@ def scenes(tmp_path_factory, world):
     """Files of a year's scenes by pixel size [m], each with its date."""
     folder = tmp_path_factory.mktemp("scenes")
     files: dict[int, list[tuple[datetime.datetime, str]]] = {10: [], 20: [], 30: []}
-    for sensor in ("sentinel_2", "landsat"):
-        for plan in (plan for plan in plan_scenes(SEED, sensor) if plan.time.year == YEAR):
-            sky = sky_of(SEED, plan)
-            made = sentinel_2_scene(world, plan, sky) if sensor == "sentinel_2" else (landsat_scene(world, plan, sky),)
-            for size, bands in zip((10, 20) if sensor == "sentinel_2" else (30,), made, strict=True):
-                path = folder / f"{plan.name}_{size}m.tif"
-                write_raster(path, bands, resolution_m=size, nodata=0)
-                files[size].append((plan.time, str(path)))
+    for sensor, sizes in (("sentinel_2", (10, 20)), ("landsat", (30,))):
+        write_scenes(folder, world, sensor, years=[YEAR])
+        for place in sorted((folder / "scenes" / sensor).iterdir()):
+            time = datetime.datetime.fromisoformat(json.loads((place / "scene.json").read_text())["time"])
+            for size in sizes:
+                files[size].append((time, str(place / f"{size}m.tif")))
     return files
 
 
