@@ -52,7 +52,7 @@ def table_rows() -> list[str]:
     products = load_products()
     maker = {name: entry.get("notebook", "") for name, entry in products.items()}
     # Scenes have no notebook of their own in the definition: the one that indexes them makes them.
-    maker |= {name: "01_ard/01_index_scenes" for name, entry in products.items() if entry["per"] == "scene"}
+    maker |= {name: "01_ard/01_fetch_scenes" for name, entry in products.items() if entry["per"] == "scene"}
     rows = []
     for path in sorted((ROOT / "notebooks").glob("[0-9]*/[0-9]*.ipynb")):
         notebook = path.relative_to(ROOT / "notebooks").with_suffix("").as_posix()

@@ -22,7 +22,7 @@ from ceiba.run import BLOCKED, DONE, FAILED, MADE, Result
 
 ROOT = Path(__file__).resolve().parents[1]
 COUNT = "01_ard/02_count_clear_observations"
-INDEX = "01_ard/01_index_scenes"
+INDEX = "01_ard/01_fetch_scenes"
 SOURCE = "Datos reales: bosque, romania, 2020 | Real data: forest, romania, 2020"
 
 

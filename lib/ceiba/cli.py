@@ -199,10 +199,22 @@ def samples() -> None:
     console.print(table)
 
 
-@app.command(name="index")
-def index_scenes(area: Annotated[str, typer.Option(help="Area whose scene archive is indexed.")] = "sample") -> None:
-    """Bring the scenes of an area's archive into the cube (the first notebook of the ARD stage)."""
-    run(["01_ard/01_index_scenes"], [area], report=False)
+@app.command(
+    name="index",
+    epilog="Example: `ceiba index --area mexico --tiles x020y010 --years 2019 --source earth_search`",
+)
+def index_scenes(
+    area: Annotated[str, typer.Option(help="Area whose archives are asked.")] = "sample",
+    tiles: Tiles = "",
+    years: Years = "",
+    source: Annotated[
+        list[str] | None, typer.Option(help="Archive of the area's catalogue; scene_archive if none.")
+    ] = None,
+    set_: Settings = None,
+) -> None:
+    """Bring the scenes of an area's archives into the cube (the first notebook of the ARD stage)."""
+    chosen = [f"sources={source!r}"] if source else []
+    run(["01_ard/01_fetch_scenes"], [area], tiles, years, [*chosen, *(set_ or [])], report=False)
 
 
 @app.command()

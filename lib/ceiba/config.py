@@ -90,3 +90,15 @@ def tell_gdal_the_endpoint() -> None:
         os.environ["AWS_HTTPS"] = "YES" if scheme == "https" else "NO"
         # Bucket names as a part of the host name exist at Amazon only.
         os.environ["AWS_VIRTUAL_HOSTING"] = "FALSE"
+
+
+def tell_gdal_patience() -> None:
+    """Have GDAL give a silent server up and ask a busy one again, as scenes by reference need; what is set already stays."""
+    settings = {
+        "GDAL_HTTP_CONNECTTIMEOUT": "15",
+        "GDAL_HTTP_TIMEOUT": "60",
+        "GDAL_HTTP_MAX_RETRY": "4",
+        "GDAL_HTTP_RETRY_DELAY": "1",
+    }
+    for name, value in settings.items():
+        os.environ.setdefault(name, value)

@@ -22,7 +22,7 @@ from datacube.drivers.postgres._schema import DATASET
 from datacube.index.hl import Doc2Dataset
 from datacube.model import Dataset
 
-from ceiba.config import Config, tell_gdal_the_endpoint
+from ceiba.config import Config, tell_gdal_patience, tell_gdal_the_endpoint
 from ceiba.errors import ProductError, StoreError
 from ceiba.locks import exclusive
 from ceiba.products import ProductDefinition, load_definitions
@@ -45,6 +45,7 @@ def _connect(db_url: str, _process: int) -> datacube.Datacube:
     # A forked child must not share its parent's connections, hence one cube per process number.
     defer_index_drivers()
     tell_gdal_the_endpoint()
+    tell_gdal_patience()
     settings = {"default": {"index_driver": "postgres", "db_url": db_url}}
     with exclusive(Config.from_environment().local / "locks" / "schema.lock"):
         if not _has_schema(db_url):

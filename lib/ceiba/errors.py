@@ -25,6 +25,10 @@ class SceneError(CeibaError):
     """A satellite scene is unreadable, incomplete or in another CRS than it says."""
 
 
+class TransferError(SceneError):
+    """A scene did not arrive whole from its archive; the next attempt may succeed."""
+
+
 class RecordingError(CeibaError):
     """A sound recording is unreadable or lacks what is needed."""
 

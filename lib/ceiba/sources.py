@@ -20,6 +20,7 @@ from ceiba.config import Config
 from ceiba.errors import CatalogError, InputError
 from ceiba.grids import Area, Period, Place, Tile
 from ceiba.products import content_id, find_definition
+from ceiba.providers import sign_address
 from ceiba.samples import find_sample
 
 log = logging.getLogger(__name__)
@@ -212,6 +213,7 @@ class ProductSource(Source):
                 measurements=list(measurements or known),
                 like=geobox,
                 resampling=resampling,
+                patch_url=sign_address,
             )
         except (rasterio.errors.RasterioError, OSError, ValueError) as error:
             raise InputError(

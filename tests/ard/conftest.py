@@ -1,6 +1,7 @@
 """Scenes as archives give them, written for the tests."""
 
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,9 @@ import ceiba
 from ceiba import ard
 from ceiba import cube as index
 
+sys.path.insert(0, str(Path(__file__).parent))
+from archive_fixtures import *  # noqa: E402, F403 - a STAC API and its files on loopback
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -20,7 +24,11 @@ def index_scenes():
     """A function that brings an area's archive into the cube, ``index_scenes(area)``: inventory and failures."""
 
     def index_all(area: str):
-        return ard.index_archive(ceiba.begin("01_ard/01_index_scenes", area=area, tile="", first_year=0, last_year=0))
+        task = ceiba.begin(
+            "01_ard/01_fetch_scenes", area=area, tile="", first_year=0, last_year=0, sources=["scene_archive"],
+            max_cloud_cover=80.0, max_gb=20.0, mode="auto", connections=4,
+        )  # fmt: skip
+        return ard.index_archive(task)
 
     return index_all
 

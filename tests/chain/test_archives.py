@@ -84,9 +84,10 @@ def test_an_area_without_scenes_says_what_to_run(store, tmp_path, add_tiny_area)
 
 
 def test_a_source_without_an_address_names_the_catalogue(store):
-    notebook, parameters = INDEX
     with pytest.raises(InputError, match="mexico.yml"):
-        ceiba.begin(notebook, area="mexico", **parameters)
+        ard.list_scenes(begin_index("mexico"), ["scene_archive"])
+    with pytest.raises(InputError, match="earth_search.*sample.yml"):
+        ard.list_scenes(begin_index("sample"), ["earth_search"])
 
 
 def test_a_file_that_breaks_after_indexing_is_named(store, archive, add_tiny_area):

@@ -12,7 +12,8 @@ from ceiba.plan import adopt_finished, make_unit, take_snapshot
 from ceiba.products import load_definitions
 
 CLEAR = ["vegetation", "not_vegetated", "water", "unclassified"]
-INDEX = ("01_ard/01_index_scenes", {"tile": "", "first_year": 0, "last_year": 0})
+BOUNDS = {"sources": ["scene_archive"], "max_cloud_cover": 80.0, "max_gb": 20.0, "mode": "auto", "connections": 4}
+INDEX = ("01_ard/01_fetch_scenes", {"tile": "", "first_year": 0, "last_year": 0} | BOUNDS)
 COUNT = (
     "01_ard/02_count_clear_observations",
     {"tile": "", "year": 0, "clear_classes": CLEAR, "min_clear_share": 0.0, "misregistered": "shift"},

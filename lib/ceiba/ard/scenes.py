@@ -1,78 +1,21 @@
 """From archives into the cube: each scene checked, written as Cloud-Optimised GeoTIFF and indexed."""
 
 import hashlib
-import logging
 import uuid
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import rasterio
 from rasterio.io import MemoryFile
-from tqdm.auto import tqdm
 
 from ceiba import cube as index
 from ceiba import store
-from ceiba.ard.archives import ArchivedScene, ArchiveSource, SceneGrid
+from ceiba.ard.archives import ArchivedScene, SceneGrid
 from ceiba.ard.encoding import ENCODING_KEY, SENSOR_KEY, check_encoding, processing_baseline
 from ceiba.ard.sensors import clear_mask, clear_mask_of_bits
-from ceiba.errors import InputError, SceneError
+from ceiba.errors import SceneError
 from ceiba.products import NAMESPACE, ProductDefinition, eo3_document, find_definition
 from ceiba.tasks import Task
-
-log = logging.getLogger(__name__)
-
-
-def index_archive(task: Task, name: str = "scene_archive") -> tuple[pd.DataFrame, list[str]]:
-    """Bring every scene of an archive source into the cube.
-
-    Parameters
-    ----------
-    task
-        The task, which declares the input ``name``.
-
-    Returns
-    -------
-    inventory : pd.DataFrame
-        One row a scene: ``scene``, ``time``, ``sensor``, ``platform``, ``status`` (indexed or refused), ``reason``,
-        ``clear_share`` [1], ``dataset_id``.
-    failures : list of str
-        One sentence for each scene that was refused, naming its file; the others are indexed all the same.
-
-    Raises
-    ------
-    InputError
-        Where the archive holds no scene at all, or none that can be used.
-    """
-    archive: ArchiveSource = task.source(name)
-    scenes = list(archive.list_scenes())
-    if not scenes:
-        raise InputError(f"source {name} of area {task.area.name} holds no scene for {task.tile.name}")
-    rows, failures = [], []
-    for scene in tqdm(scenes, desc="scenes", unit="scene", mininterval=1):
-        try:
-            if isinstance(scene, SceneError):
-                raise scene
-            rows.append(index_scene(task, scene))
-        except SceneError as error:
-            log.error("%s", error)
-            failures.append(str(error))
-            rows.append(_refused(scene, str(error)))
-    inventory = pd.DataFrame(rows)
-    if not (inventory["status"] == "indexed").any():
-        raise InputError(
-            f"no scene of {name} in area {task.area.name} can be used: {failures[0]} ({len(failures)} refused)"
-        )
-    return inventory, failures
-
-
-def _refused(scene: ArchivedScene | SceneError, reason: str) -> dict:
-    described = isinstance(scene, ArchivedScene)
-    return {
-        "scene": scene.name if described else "", "time": scene.time if described else "",
-        "sensor": scene.sensor.name if described else "", "platform": scene.platform if described else "",
-        "status": "refused", "reason": reason, "clear_share": np.nan, "dataset_id": "",
-    }  # fmt: skip
 
 
 def index_scene(task: Task, scene: ArchivedScene) -> dict:
