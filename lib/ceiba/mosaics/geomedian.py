@@ -1,6 +1,6 @@
 """Geometric median mosaics (geomedians) with the median absolute deviations around them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -17,6 +17,7 @@ STATISTICS = {
     "bcmad": "median Bray-Curtis distance to the geomedian",
 }
 PIXELS_A_PART = 256 * LANES
+TOLERANCE = 1e-5  # length of the last step [reflectance]
 
 
 def geomedian(
@@ -25,7 +26,7 @@ def geomedian(
     *,
     min_observations: int = 1,
     threads: int = 1,
-    tolerance: float = 1e-5,
+    tolerance: float = TOLERANCE,
 ) -> xr.Dataset:
     """Geometric median of the clear observations of every pixel, with its three deviations and their number.
 
@@ -101,31 +102,40 @@ def geomedian_of_arrays(
     bands: list[np.ndarray],
     clear: np.ndarray,
     *,
-    nodata: float | None,
-    scale: float,
-    offset: float,
+    nodata: float | Sequence[float] | None,
+    scale: float | Sequence[float],
+    offset: float | Sequence[float],
     min_observations: int = 1,
     threads: int = 1,
-    tolerance: float = 1e-5,
+    tolerance: float = TOLERANCE,
+    deviations: bool = True,
 ) -> np.ndarray:
-    """Geomedian, emad, smad, bcmad [1] and count of arrays (time, y, x): float32, dims (band + 4, y, x)."""
+    """Geomedian, emad, smad, bcmad [1] and count of arrays (time, y, x): float32, dims (band + 4, y, x).
+
+    ``nodata``, ``scale`` and ``offset`` are one number, or one a date. Without ``deviations`` the result has
+    dims (band + 1, y, x).
+    """
     times, *shape = bands[0].shape
     pixels = int(np.prod(shape))
     dtype = np.dtype(np.float32) if bands[0].dtype.kind == "f" else bands[0].dtype
     flat = tuple(_pad(band.reshape(times, pixels).astype(dtype, copy=False)) for band in bands)
     flat_clear = _pad(clear.reshape(times, pixels)).view(np.uint8).ravel()
     padded = flat[0].shape[1]
-    missing = np.nan if nodata is None else nodata
-    if dtype.kind in "iu" and not (missing == missing and np.iinfo(dtype).min <= missing <= np.iinfo(dtype).max):
-        raise InputError(f"nodata {missing} cannot occur in {dtype} bands; correct the attribute")
-    result = np.empty((len(bands) + 3, padded), np.float32)
+    numbers = (
+        _each_date(np.nan if nodata is None else nodata, times, dtype),
+        _each_date(scale, times, np.dtype(np.float32)),
+        _each_date(offset, times, np.dtype(np.float32)),
+    )
+    layers = len(bands) + 3 * deviations
+    result = np.empty((layers, padded), np.float32)
     count = np.empty(padded, np.uint16)
     networks = sorting_networks(times)
 
     def compute(start: int) -> None:
         stop = min(start + PIXELS_A_PART, padded)
-        numbers = (dtype.type(missing), np.float32(scale), np.float32(offset), np.float32(tolerance))
-        geomedian_of_pixels(flat, flat_clear, start, stop, *numbers, *networks, result, count)
+        geomedian_of_pixels(
+            flat, flat_clear, start, stop, *numbers, np.float32(tolerance), deviations, *networks, result, count
+        )
 
     starts = range(0, padded, PIXELS_A_PART)
     if threads == 1:
@@ -136,7 +146,18 @@ def geomedian_of_arrays(
             list(pool.map(compute, starts))
     result[:, count < max(min_observations, 1)] = np.nan
     stack = np.concatenate([result, count[np.newaxis].astype(np.float32)])
-    return stack[:, :pixels].reshape(len(bands) + 4, *shape)
+    return stack[:, :pixels].reshape(layers + 1, *shape)
+
+
+def _each_date(values: float | Sequence[float], times: int, dtype: np.dtype) -> np.ndarray:
+    """One number a date (time,) in the type of the bands; raises where it does not fit that."""
+    numbers = np.broadcast_to(np.asarray(values, np.float64), (times,))
+    if dtype.kind in "iu":
+        limits = np.iinfo(dtype)
+        wrong = [value for value in numbers if not (value == value and limits.min <= value <= limits.max)]
+        if wrong:
+            raise InputError(f"nodata {wrong[0]} cannot occur in {dtype} bands; correct the attribute")
+    return numbers.astype(dtype)
 
 
 def _read_encoding(bands: xr.Dataset) -> dict[str, float | None]:

@@ -1,10 +1,13 @@
 """Compiled geometric median of many pixels at once, and the three median deviations from it.
 
-The geometric median of a pixel's spectra is the minimum of a convex function, the sum of distances. After a
-few Weiszfeld (1937) steps it is found by Newton steps; every other one uses the factor of the step before.
-Where it may lie on an observation, the test of Vardi and Zhang (2000, doi:10.1073/pnas.97.4.1423) decides,
-and what is still left goes to a damped Newton in float64. Weiszfeld alone, as other packages use it, needs
-many times more passes for the same error.
+The geometric median of a pixel's spectra is the minimum of a convex function, the sum of distances, whose
+gradient is a sum of unit vectors. The step of Weiszfeld (1937) is the gradient divided by the sum of weights
+1 / distance: it takes the curvature for the largest that it can be, so that it is safe but short. From the
+second step on, every gradient corrects that curvature by the update of Broyden, Fletcher, Goldfarb and Shanno
+(Nocedal and Wright 2006, doi:10.1007/978-0-387-40065-5, equation 6.17). A few passes then reach what Weiszfeld
+alone, as other packages use it, needs many times more for. Where the minimum may lie on an observation, the
+test of Vardi and Zhang (2000, doi:10.1073/pnas.97.4.1423) decides, and what is still left goes to a damped
+Newton in float64.
 
 LANES pixels are worked on side by side: their observations are copied to ``observations[t, band or weight,
 lane]``, which stays in the processor's cache; the weight is 1 for a valid observation and 0 else. A lane's
@@ -12,8 +15,8 @@ result depends on its own pixel only: every lane takes the same steps until it i
 adds an exact zero. So blocks and threads never change a bit.
 
 Rows of the work arrays: ``center[band]``; ``sums``: 0 objective, 1 sum of weights w = 1 / distance, 2...
-gradient, then the upper triangle of the sum of w^3 d d^T; ``factor``: row by row the inverse pivot, then the
-rest of the Cholesky row.
+gradient; ``best`` and ``best_sums`` are these where the objective was lowest; ``inverse`` is the upper
+triangle of the inverse Hessian.
 """
 
 # Names such as BANDS and unroll belong to the kernel notation of band_unrolling.py.
@@ -24,72 +27,78 @@ import math
 import numba
 import numpy as np
 
-from ceiba.mosaics.band_unrolling import JIT_OPTIONS, LANES, for_each_band_count
+from ceiba.mosaics.band_unrolling import JIT_OPTIONS, LANES, for_each_band_count, vectorize
 from ceiba.mosaics.geomedian_fallback import INFINITE, ONE, SAME, ZERO, is_vertex_minimum, polish
 
-WEISZFELD_STEPS = 5
-NEWTON_STEPS = 12
-VERTEX_TESTS_FROM = 4  # Newton step from which slow lanes get the vertex test
-PADDING = 4  # dates that the sums take in one go; a multiple of every UNROLL below
+STEPS = 18
+VERTEX_TESTS_FROM = 7  # step from which slow lanes get the vertex test
+PADDING = 4  # dates that the sums take in one go
+PIECES = 16  # groups of LANES pixels that are copied together
 
-RIDGE = np.float32(1 + 1e-4)
-PIVOT_FLOOR = np.float32(1e-3)
-CERTAIN_PIVOT = np.float32(2e-3)
 CONVERGED = np.float32(0.01)  # squared gradient (a sum of unit vectors) above which a short step proves nothing
 ROUNDING = np.float32(1 + 4e-6)  # an objective that rises by less is equal
+FLAT = np.float32(0.02)  # curvature along a step, as a share of the largest, below which nothing is certain
+MARGIN = np.float32(0.3)  # an estimated step stands for the error, and may be too short by this much
 TINY = np.float32(1e-30)
 HALF = np.float32(0.5)
 
 # Digest of band_unrolling.py and geomedian_fallback.py, which are compiled into this module's cached
 # function. Numba renews its cache only where this file changes, so a change there must change this line; a
 # test compares it.
-COMPILED_WITH = "c9e86eef5ce2541f"
+COMPILED_WITH = "30e393da0be9109e"
 
 
 @for_each_band_count()
-def stage(bands, clear, first, nodata, scale, offset, observations, count):
-    """Copy LANES pixels from ``first`` as reflectance; returns the number of dates on which any is valid."""
-    for lane in range(LANES):
-        count[lane] = 0.0
-    n = 0
+def stage(bands, clear, first, pieces, nodata, scale, offset, observations, center, count, dates):
+    """Copy ``pieces`` times LANES pixels from ``first`` as reflectance, and set ``center`` to their means.
+
+    ``dates`` becomes the number of dates on which any pixel of the piece is valid; the others are left out.
+    Several pieces of a date together are one longer read: the processor fetches what lies side by side ahead.
+    """
+    vectorize()
+    times = bands[0].shape[0]
     pixels = bands[0].shape[1]
-    for t in range(bands[0].shape[0]):
-        total = 0.0
+    for piece in range(pieces):
+        dates[piece] = 0
         for lane in range(LANES):
-            valid = clear[t * pixels + first + lane] != 0
+            count[piece, lane] = 0.0
             for b in unroll(BANDS):
-                x[b] = bands[b][t, first + lane]
-                valid = valid & (x[b] != nodata) & (x[b] == x[b])
-            for b in unroll(BANDS):
-                observations[n, b, lane] = float32(x[b]) * scale + offset if valid else 0.0
-            weight = 1.0 if valid else 0.0
-            observations[n, BANDS, lane] = weight
-            count[lane] += weight
-            total += weight
-        if total > 0.0:
-            n += 1
-    return n
-
-
-@for_each_band_count()
-def set_mean(bands, observations, n, count, center):
-    """Start at the mean of the valid observations."""
-    for b in unroll(BANDS):
+                center[piece * BANDS + b, lane] = 0.0
+    for t in range(times):
+        missing = nodata[t]
+        share = scale[t]
+        base = offset[t]
+        for piece in range(pieces):
+            at = min(first + piece * LANES, pixels - LANES)
+            n = piece * (times + PADDING) + dates[piece]
+            seen = False  # not a sum of weights, which would not be vectorized: its order counts
+            for lane in range(LANES):
+                valid = clear[t * pixels + at + lane] != 0
+                for b in unroll(BANDS):
+                    x[b] = bands[b][t, at + lane]
+                    valid = valid & (x[b] != missing) & (x[b] == x[b])
+                weight = 1.0 if valid else 0.0
+                for b in unroll(BANDS):
+                    y[b] = float32(x[b]) * share + base if valid else 0.0
+                    observations[n, b, lane] = y[b]
+                    center[piece * BANDS + b, lane] += y[b]
+                observations[n, BANDS, lane] = weight
+                count[piece, lane] += weight
+                seen = seen | valid
+            if seen:
+                dates[piece] += 1
+    for piece in range(pieces):
         for lane in range(LANES):
-            center[b, lane] = 0.0
-    for t in range(n):
-        for lane in range(LANES):
+            part = 1.0 / max(count[piece, lane], 1.0)
             for b in unroll(BANDS):
-                center[b, lane] += observations[t, b, lane]
-    for lane in range(LANES):
-        share = 1.0 / max(count[lane], 1.0)
-        for b in unroll(BANDS):
-            center[b, lane] *= share
+                center[piece * BANDS + b, lane] *= part
 
 
+@for_each_band_count(UNROLL=4)
 def sum_distances(bands, observations, n, center, sums):
-    """Objective, weights and gradient at ``center``, and with HESSIAN the second-order sums."""
-    for row in unroll(2 + BANDS + HESSIAN * pair(BANDS, BANDS)):
+    """Objective, weights and gradient at ``center``."""
+    vectorize()
+    for row in unroll(2 + BANDS):
         for lane in range(LANES):
             sums[row, lane] = 0.0
     for start in range(0, n, UNROLL):
@@ -99,118 +108,110 @@ def sum_distances(bands, observations, n, center, sums):
             for b in unroll(BANDS):
                 y[b] = center[b, lane]
                 g[b] = sums[2 + b, lane]
-                for c in unroll(b, BANDS * HESSIAN):
-                    h[b, c] = sums[2 + BANDS + pair(b, c), lane]
             for u in unroll(UNROLL):
                 squared = SAME
                 for b in unroll(BANDS):
                     d[b] = observations[start + u, b, lane] - y[b]
                     squared += d[b] * d[b]
-                inverse = 1.0 / math.sqrt(squared)
-                w = inverse * observations[start + u, BANDS, lane]
+                w = observations[start + u, BANDS, lane] / math.sqrt(squared)
                 objective += squared * w
                 weights += w
                 for b in unroll(BANDS):
                     g[b] += w * d[b]
-                cubed = w * (inverse * inverse)
-                for b in unroll(BANDS * HESSIAN):
-                    e = cubed * d[b]
-                    for c in unroll(b, BANDS):
-                        h[b, c] += e * d[c]
             sums[0, lane] = objective
             sums[1, lane] = weights
             for b in unroll(BANDS):
                 sums[2 + b, lane] = g[b]
-                for c in unroll(b, BANDS * HESSIAN):
-                    sums[2 + BANDS + pair(b, c), lane] = h[b, c]
-
-
-sum_gradient = for_each_band_count(HESSIAN=0, UNROLL=4)(sum_distances)
-sum_hessian = for_each_band_count(HESSIAN=1, UNROLL=4)(sum_distances)
 
 
 @for_each_band_count()
-def step_weiszfeld(bands, sums, center, best, best_objective, done):
-    """Move every lane that is not done to its weighted mean."""
+def step_weiszfeld(bands, sums, center, best, best_sums, inverse, done):
+    """Move every lane that is not done to its weighted mean, and take the curvature for its upper bound."""
+    vectorize()
     for lane in range(LANES):
-        share = (1.0 - done[lane]) / max(sums[1, lane], TINY)
-        best_objective[lane] = sums[0, lane]
-        for b in unroll(BANDS):
-            y = center[b, lane]
-            best[b, lane] = y
-            center[b, lane] = y + sums[2 + b, lane] * share
-
-
-@for_each_band_count()
-def factorize(bands, sums, factor, uncertain):
-    """Cholesky factor of the Hessian with floored pivots.
-
-    Close to an observation, or with spectra on a line, float32 cannot tell the curvature from 0: such a lane
-    is uncertain.
-    """
-    for lane in range(LANES):
-        weights = sums[1, lane]
-        smallest = weights
+        largest = 1.0 / max(sums[1, lane], TINY)
+        share = (1.0 - done[lane]) * largest
+        best_sums[0, lane] = sums[0, lane]
         for i in unroll(BANDS):
-            pivot = weights * RIDGE - sums[2 + BANDS + pair(i, i), lane]
-            for m in unroll(i):
-                pivot -= u[m, i] * u[m, i]
-            smallest = min(smallest, pivot)
-            v[i] = 1.0 / math.sqrt(max(pivot, weights * PIVOT_FLOOR))
-            factor[pair(i, i), lane] = v[i]
+            best_sums[2 + i, lane] = sums[2 + i, lane]
+            inverse[pair(i, i), lane] = largest
             for j in unroll(i + 1, BANDS):
-                element = -sums[2 + BANDS + pair(i, j), lane]
-                for m in unroll(i):
-                    element -= u[m, i] * u[m, j]
-                u[i, j] = element * v[i]
-                factor[pair(i, j), lane] = u[i, j]
-        uncertain[lane] = 1.0 if smallest < weights * CERTAIN_PIVOT else 0.0
+                inverse[pair(i, j), lane] = 0.0
+            y = center[i, lane]
+            best[i, lane] = y
+            center[i, lane] = y + sums[2 + i, lane] * share
 
 
 @for_each_band_count()
-def step_newton(bands, sums, factor, uncertain, center, best, best_objective, done, squared_tolerance):
-    """Take the step, or go most of the way back where the objective rose; returns how many lanes are left."""
-    left = 0.0
+def step_quasi_newton(bands, sums, center, best, best_sums, inverse, done, squared_tolerance):
+    """Learn the curvature from the last step and take the next, or go most of the way back where the
+    objective rose; returns how many lanes are left."""
+    vectorize()
     for lane in range(LANES):
-        for i in unroll(BANDS):
-            for j in unroll(i, BANDS):
-                u[i, j] = factor[pair(i, j), lane]
-        for i in unroll(BANDS):
-            z[i] = sums[2 + i, lane]
-            for m in unroll(i):
-                z[i] -= u[m, i] * z[m]
-            z[i] *= u[i, i]
-        for i in unroll(BANDS - 1, -1, -1):
-            for m in unroll(i + 1, BANDS):
-                z[i] -= u[i, m] * z[m]
-            z[i] *= u[i, i]
-        squared_step = 0.0
-        squared_gradient = 0.0
-        for b in unroll(BANDS):
-            squared_step += z[b] * z[b]
-            squared_gradient += sums[2 + b, lane] * sums[2 + b, lane]
-        objective = sums[0, lane]
-        lowest = best_objective[lane]
         was_done = done[lane]
         live = 1.0 - was_done
-        accepted = live if objective <= lowest * ROUNDING else 0.0
-        best_objective[lane] = objective if accepted > 0.0 else lowest
+        objective = sums[0, lane]
+        accepted = live if objective <= best_sums[0, lane] * ROUNDING else 0.0
+        curvature = 0.0
+        squared_last = TINY
+        squared_gradient = 0.0
         for b in unroll(BANDS):
-            y = center[b, lane]
+            s[b] = center[b, lane] - best[b, lane]
+            g[b] = sums[2 + b, lane]
+            y[b] = best_sums[2 + b, lane] - g[b]
+            curvature += s[b] * y[b]
+            squared_last += s[b] * s[b]
+            squared_gradient += g[b] * g[b]
+        for i in unroll(BANDS):
+            for j in unroll(i, BANDS):
+                h[i, j] = inverse[pair(i, j), lane]
+        for i in unroll(BANDS):
+            v[i] = 0.0
+            for j in unroll(i):
+                v[i] += h[j, i] * y[j]
+            for j in unroll(i, BANDS):
+                v[i] += h[i, j] * y[j]
+        spread = 0.0
+        for b in unroll(BANDS):
+            spread += y[b] * v[b]
+        relative = curvature / (squared_last * max(sums[1, lane], TINY))
+        learns = accepted if curvature > TINY else 0.0
+        share = learns / max(curvature, TINY)
+        weight = (1.0 + spread * share) * share
+        for i in unroll(BANDS):
+            for j in unroll(i, BANDS):
+                h[i, j] += weight * s[i] * s[j] - share * (v[i] * s[j] + s[i] * v[j])
+                inverse[pair(i, j), lane] = h[i, j]
+        squared_step = 0.0
+        for i in unroll(BANDS):
+            z[i] = 0.0
+            for j in unroll(i):
+                z[i] += h[j, i] * g[j]
+            for j in unroll(i, BANDS):
+                z[i] += h[i, j] * g[j]
+            squared_step += z[i] * z[i]
+        best_sums[0, lane] = objective if accepted > 0.0 else best_sums[0, lane]
+        for b in unroll(BANDS):
+            here = center[b, lane]
             kept = best[b, lane]
-            moved = y + z[b] if accepted > 0.0 else 0.75 * kept + 0.25 * y
-            center[b, lane] = moved if live > 0.0 else y
-            best[b, lane] = y if accepted > 0.0 else kept
-        certain = accepted * (1.0 - uncertain[lane]) if squared_gradient < CONVERGED else 0.0
+            moved = here + z[b] if accepted > 0.0 else 0.75 * kept + 0.25 * here
+            center[b, lane] = moved if live > 0.0 else here
+            best[b, lane] = here if accepted > 0.0 else kept
+            best_sums[2 + b, lane] = g[b] if accepted > 0.0 else best_sums[2 + b, lane]
+        certain = accepted if relative > FLAT else 0.0
+        certain = certain if squared_gradient < CONVERGED else 0.0
         finished = certain if squared_step < squared_tolerance else 0.0
         done[lane] = was_done + finished
-        left += live - finished
+    left = 0
+    for lane in range(LANES):
+        left += done[lane] == 0.0
     return left
 
 
 @for_each_band_count()
 def set_distances(bands, observations, n, center, euclidean, cosine, bray_curtis):
     """Distances of every observation to the center, infinite where it is not valid."""
+    vectorize()
     for t in range(n):
         for lane in range(LANES):
             squared = 0.0
@@ -243,6 +244,7 @@ def set_distances(bands, observations, n, center, euclidean, cosine, bray_curtis
 @numba.njit(**JIT_OPTIONS)
 def set_median(distances, n, comparators, count, medians):
     """Median over dates of every lane, by a sorting network; NaN without observations."""
+    vectorize()
     for k in range(comparators.shape[0]):
         low = numba.uintp(comparators[k, 0] * LANES)
         high = numba.uintp(comparators[k, 1] * LANES)
@@ -261,30 +263,29 @@ def set_median(distances, n, comparators, count, medians):
 
 
 @numba.njit(**JIT_OPTIONS)
-def find_geomedian(
-    bands, observations, n, count, center, best, sums, factor, uncertain, best_objective, done, tolerance
-):
-    """Geometric median of LANES staged pixels, into ``center``."""
+def find_geomedian(bands, observations, n, count, center, best, sums, best_sums, inverse, done, tolerance):
+    """Geometric median of LANES staged pixels, into ``center``, which is their mean before."""
     band_count = len(bands)
     while n % PADDING:
         observations[n * (band_count + 1) * LANES : (n + 1) * (band_count + 1) * LANES] = ZERO
         n += 1
-    set_mean(bands, observations, n, count, center)
+    left = 0
     for lane in range(LANES):
         # the mean of two observations is as near to both as any point between them
         done[lane] = ONE if count[lane] < np.float32(2.5) else ZERO
-    for _ in range(WEISZFELD_STEPS):
-        sum_gradient(bands, observations, n, center, sums)
-        step_weiszfeld(bands, sums, center, best, best_objective, done)
+        left += done[lane] == ZERO
+    if left == 0:
+        return
+    # the first step from the mean goes far: the curvature over it says little about the minimum
+    for _ in range(2):
+        sum_distances(bands, observations, n, center, sums)
+        step_weiszfeld(bands, sums, center, best, best_sums, inverse, done)
+    squared_tolerance = (MARGIN * tolerance) * (MARGIN * tolerance)
     point = np.empty(band_count, np.float32)
-    for step in range(NEWTON_STEPS):
-        if step % 2 == 0:
-            sum_hessian(bands, observations, n, center, sums)
-            factorize(bands, sums, factor, uncertain)
-        else:
-            sum_gradient(bands, observations, n, center, sums)
-        left = step_newton(bands, sums, factor, uncertain, center, best, best_objective, done, tolerance * tolerance)
-        if left < HALF:
+    for step in range(STEPS):
+        sum_distances(bands, observations, n, center, sums)
+        left = step_quasi_newton(bands, sums, center, best, best_sums, inverse, done, squared_tolerance)
+        if left == 0:
             return
         if step >= VERTEX_TESTS_FROM:
             for lane in range(LANES):
@@ -292,8 +293,8 @@ def find_geomedian(
                     for b in range(band_count):
                         center[b * LANES + lane] = point[b]
                     done[lane] = ONE
-                    left -= ONE
-            if left < HALF:
+                    left -= 1
+            if left == 0:
                 return
     for lane in range(LANES):
         if done[lane] == ZERO:
@@ -313,6 +314,7 @@ def geomedian_of_pixels(
     scale,
     offset,
     tolerance,
+    deviations,
     comparators,
     comparators_before,
     result,
@@ -321,48 +323,47 @@ def geomedian_of_pixels(
     """Geomedian, MADs and count of the pixels from ``start`` to ``stop``, which may be written a little
     beyond.
 
-    ``bands`` is a tuple of (time, pixel) arrays of one type, ``clear`` (time * pixel) uint8, ``result`` (band
-    + 3, pixel).
+    ``bands`` is a tuple of (time, pixel) arrays of one type, ``clear`` (time * pixel) uint8; ``nodata``,
+    ``scale`` and ``offset`` are arrays (time,); ``result`` (band + 3, pixel), or (band, pixel) without
+    ``deviations``.
     """
+    vectorize()
     band_count = len(bands)
     times, pixels = bands[0].shape
-    observations = np.empty((times + PADDING) * (band_count + 1) * LANES, np.float32)
-    center = np.empty(band_count * LANES, np.float32)
+    row = (band_count + 1) * LANES
+    all_observations = np.empty(PIECES * (times + PADDING) * row, np.float32)
+    centers = np.empty(PIECES * band_count * LANES, np.float32)
+    counts = np.empty(PIECES * LANES, np.float32)
+    dates = np.empty(PIECES, np.int64)
     best = np.empty(band_count * LANES, np.float32)
-    triangle = band_count * (band_count + 1) // 2
-    sums = np.empty((2 + band_count + triangle) * LANES, np.float32)
-    factor = np.empty(triangle * LANES, np.float32)
-    uncertain = np.empty(LANES, np.float32)
-    best_objective = np.empty(LANES, np.float32)
+    sums = np.empty((2 + band_count) * LANES, np.float32)
+    best_sums = np.empty((2 + band_count) * LANES, np.float32)
+    inverse = np.empty(band_count * (band_count + 1) // 2 * LANES, np.float32)
     done = np.empty(LANES, np.float32)
-    count = np.empty(LANES, np.float32)
-    euclidean = np.empty(times * LANES, np.float32)
-    cosine = np.empty(times * LANES, np.float32)
-    bray_curtis = np.empty(times * LANES, np.float32)
-    for first in range(start, stop, LANES):
-        at = min(first, pixels - LANES)
-        n = stage(bands, clear, at, nodata, scale, offset, observations, count)
-        if n > 0:
-            find_geomedian(
-                bands,
-                observations,
-                n,
-                count,
-                center,
-                best,
-                sums,
-                factor,
-                uncertain,
-                best_objective,
-                done,
-                tolerance,
-            )
-            set_distances(bands, observations, n, center, euclidean, cosine, bray_curtis)
-        network = comparators[comparators_before[n] : comparators_before[n + 1]]
-        set_median(euclidean, n, network, count, result[band_count, at : at + LANES])
-        set_median(cosine, n, network, count, result[band_count + 1, at : at + LANES])
-        set_median(bray_curtis, n, network, count, result[band_count + 2, at : at + LANES])
-        for lane in range(LANES):
-            count_of_pixels[at + lane] = int(count[lane])
-            for b in range(band_count):
-                result[b, at + lane] = center[b * LANES + lane] if count[lane] > ZERO else np.nan
+    distances = times * LANES if deviations else 0
+    euclidean = np.empty(distances, np.float32)
+    cosine = np.empty(distances, np.float32)
+    bray_curtis = np.empty(distances, np.float32)
+    for first in range(start, stop, PIECES * LANES):
+        pieces = min(PIECES, (stop - first + LANES - 1) // LANES)
+        stage(bands, clear, first, pieces, nodata, scale, offset, all_observations, centers, counts, dates)
+        for piece in range(pieces):
+            at = min(first + piece * LANES, pixels - LANES)
+            observations = all_observations[piece * (times + PADDING) * row : (piece + 1) * (times + PADDING) * row]
+            center = centers[piece * band_count * LANES : (piece + 1) * band_count * LANES]
+            count = counts[piece * LANES : (piece + 1) * LANES]
+            n = dates[piece]
+            if n > 0:
+                find_geomedian(
+                    bands, observations, n, count, center, best, sums, best_sums, inverse, done, tolerance
+                )
+            if deviations:
+                set_distances(bands, observations, n, center, euclidean, cosine, bray_curtis)
+                network = comparators[comparators_before[n] : comparators_before[n + 1]]
+                set_median(euclidean, n, network, count, result[band_count, at : at + LANES])
+                set_median(cosine, n, network, count, result[band_count + 1, at : at + LANES])
+                set_median(bray_curtis, n, network, count, result[band_count + 2, at : at + LANES])
+            for lane in range(LANES):
+                count_of_pixels[at + lane] = int(count[lane])
+                for b in range(band_count):
+                    result[b, at + lane] = center[b * LANES + lane] if count[lane] > ZERO else np.nan
