@@ -54,7 +54,6 @@ def write_cog(
         "tiled": True,
         "blockxsize": BLOCK_PX,
         "blockysize": BLOCK_PX,
-        "compress": "deflate",
         "bigtiff": "if_safer",
     }
     try:

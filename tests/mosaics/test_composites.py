@@ -5,7 +5,7 @@ import pytest
 import xarray as xr
 
 from ceiba.errors import InputError
-from ceiba.mosaics.composites import METHODS, SELECTING, composite, cwbg, ndvi_bands, open_water_bands
+from ceiba.mosaics.composites import METHODS, SELECTING, composite, cwbg, ndvi_bands, open_water_stack
 from ceiba.mosaics.geomedian import geomedian
 from ceiba.mosaics.water import annual_water
 
@@ -205,7 +205,7 @@ def test_cwbg_holds_three_indices():
 
 
 @pytest.mark.parametrize(("with_landsat", "method"), [(True, "wofs"), (False, "ndwi")])
-def test_water_is_found_in_landsat_where_there_is_any(monkeypatch, with_landsat, method):
+def test_water_is_looked_for_in_landsat_where_there_is_any(monkeypatch, with_landsat, method):
     asked = {}
 
     class Task:
@@ -213,15 +213,10 @@ def test_water_is_found_in_landsat_where_there_is_any(monkeypatch, with_landsat,
             assert name == "landsat_scenes"
             return with_landsat
 
-    def open_clear(task, *, measurements, resolution_m, sensor):
-        asked.update(resolution_m=resolution_m, sensor=sensor)
-        band = xr.DataArray(np.array([300, 0], np.uint16)[:, None, None], dims=("time", "y", "x"), attrs=ENCODING)
-        return xr.Dataset(dict.fromkeys(measurements, band)), band > 0
-
-    monkeypatch.setattr("ceiba.ard.open_clear", open_clear)
-    bands, clear = open_water_bands(Task())
-    assert asked["sensor"] == bands.attrs["sensor"]
-    assert (asked["resolution_m"] == 30) == with_landsat
-    water = annual_water(bands, clear)
+    monkeypatch.setattr("ceiba.ard.open_stack", lambda task, **options: asked.update(options))
+    open_water_stack(Task())
+    assert (asked["sensor"] == "landsat_scenes") == (asked["resolution_m"] == 30) == with_landsat
+    band = xr.DataArray(np.array([300, 0], np.uint16)[:, None, None], dims=("time", "y", "x"), attrs=ENCODING)
+    water = annual_water(xr.Dataset(dict.fromkeys(asked["measurements"], band)), band > 0)
     assert water.attrs["method"] == method
     assert water.clear_count.item() == 1

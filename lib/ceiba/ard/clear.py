@@ -7,7 +7,8 @@ import xarray as xr
 
 from ceiba.ard.coregistration import Shift, check_treatment
 from ceiba.ard.positions import UNCHECKED, kept_shifts, move_scenes, open_reference, position_columns, scene_position
-from ceiba.ard.sensors import Sensor, clear_mask, clear_mask_of_bits, sensor_of_product
+from ceiba.ard.sensors import clear_mask, sensor_of_product
+from ceiba.ard.stacks import SceneStack
 from ceiba.errors import InputError
 from ceiba.sources import Found, asset_paths
 from ceiba.tasks import Task
@@ -98,7 +99,7 @@ def _refused(scenes: pd.DataFrame) -> str:
 def open_clear(
     task: Task, *, measurements: Sequence[str], resolution_m: float, sensor: str = "s2_l2a_scenes"
 ) -> tuple[xr.Dataset, xr.DataArray]:
-    """Bands and clear mask of the accepted scenes of a tile and period.
+    """Bands and clear mask of the accepted scenes of a tile and period, all at once: for small tiles and single looks.
 
     Parameters
     ----------
@@ -114,27 +115,43 @@ def open_clear(
     Returns
     -------
     bands : xr.Dataset
-        Integers as stored, dims ``(time, y, x)``, attrs ``nodata``, ``scale``, ``offset``: reflectance is number * scale + offset.
+        Integers, dims ``(time, y, x)``, attrs ``nodata``, ``scale``, ``offset``: reflectance [1] is number * scale + offset.
+        Where scenes are stored in ways that no one set of these covers, clear reflectance [1] with NaN.
     clear : xr.DataArray
         True where the observation is clear, dims ``(time, y, x)``.
     """
-    described = sensor_of_product(sensor)
+    return open_stack(task, measurements=measurements, resolution_m=resolution_m, sensor=sensor).read().as_dataset()
+
+
+def open_stack(
+    task: Task,
+    *,
+    measurements: Sequence[str],
+    resolution_m: float,
+    sensor: str = "s2_l2a_scenes",
+) -> SceneStack:
+    """The accepted scenes of a tile and period, to be read block by block.
+
+    Parameters
+    ----------
+    task, measurements, resolution_m, sensor
+        As in :func:`open_clear`.
+
+    Raises
+    ------
+    InputError
+        Where no scene is accepted.
+    """
     datasets = list(task.datasets(sensor))
-    classes, shifts = described.clear, {}
+    classes, shifts = {}, {}
     if sensor == "s2_l2a_scenes":
-        accepted, classes, shifts = accepted_scenes(task)
+        accepted, clear, shifts = accepted_scenes(task)
         datasets = [dataset for dataset in datasets if str(dataset.id) in accepted]
+        classes = {sensor: clear}
     if not datasets:
         raise InputError(f"{task.unit}: no accepted scene of {sensor}")
-    quality_band = described.quality_band(resolution_m)
-    loaded = _load(task, sensor, datasets, [*measurements, quality_band], resolution_m)
-    empty = dict.fromkeys(measurements, described.nodata) | {quality_band: described.quality_classes.get("no_data", 0)}
-    loaded = move_scenes(loaded, datasets, shifts, nodata=empty, classes=[quality_band])
-    clear = quality_mask(loaded[quality_band], described, classes)
-    bands = loaded[list(measurements)]
-    for band in bands.data_vars.values():
-        band.attrs |= {"nodata": described.nodata, "scale": described.scale, "offset": described.offset}
-    return bands, clear
+    options = {"classes": classes, "shifts_m": {name: (shift.x_m, shift.y_m) for name, shift in shifts.items()}}
+    return SceneStack(datasets, measurements=measurements, geobox=task.geobox(resolution_m), **options)
 
 
 def accepted_scenes(task: Task) -> tuple[set[str], tuple[str, ...], dict[str, Shift]]:
@@ -155,13 +172,6 @@ def accepted_scenes(task: Task) -> tuple[set[str], tuple[str, ...], dict[str, Sh
             f"{task.unit}: the years were masked by different classes: {sorted(classes)}; run 01_ard again for all of them"
         )
     return accepted, classes.pop(), shifts
-
-
-def quality_mask(quality: xr.DataArray, sensor: Sensor, classes: Iterable[str]) -> xr.DataArray:
-    """Clear mask of a quality band of ``sensor``, any dims."""
-    if sensor.quality_kind == "classes":
-        return clear_mask(quality, sensor.quality_classes, clear=classes)
-    return clear_mask_of_bits(quality, sensor.quality_classes, unwanted=sensor.unwanted)
 
 
 def _load(task: Task, name: str, datasets: list, measurements: list[str], resolution_m: float) -> xr.Dataset:

@@ -6,6 +6,7 @@ import numpy as np
 import xarray as xr
 
 from ceiba import ard
+from ceiba.ard.stacks import SceneStack
 from ceiba.errors import InputError
 from ceiba.mosaics import selection
 from ceiba.mosaics.geomedian import geomedian
@@ -217,24 +218,16 @@ def cwbg(bands: xr.Dataset) -> xr.Dataset:
     return xr.Dataset({name: compute_index(name, bands) for name in CWBG_BANDS})
 
 
-def open_water_bands(task: Task) -> tuple[xr.Dataset, xr.DataArray]:
+def open_water_stack(task: Task) -> SceneStack:
     """Scenes to find water in: Landsat with all bands of WOfS where there is any, else Sentinel-2.
 
     Parameters
     ----------
     task
         A task with the inputs ``s2_l2a_scenes``, ``clear_observations`` and, if any, ``landsat_scenes``.
-
-    Returns
-    -------
-    bands : xr.Dataset
-        Integers as stored, dims ``(time, y, x)``; the attribute ``sensor`` names the source.
-    clear : xr.DataArray
-        True where an observation is clear, dims ``(time, y, x)``.
     """
     if task.has("landsat_scenes"):
         sensor, measurements, resolution_m = "landsat_scenes", WOFS_BANDS, 30
     else:
         sensor, measurements, resolution_m = "s2_l2a_scenes", ("blue", "green", "red", "nir"), 10
-    bands, clear = ard.open_clear(task, measurements=list(measurements), resolution_m=resolution_m, sensor=sensor)
-    return bands.assign_attrs(sensor=sensor), clear
+    return ard.open_stack(task, measurements=list(measurements), resolution_m=resolution_m, sensor=sensor)

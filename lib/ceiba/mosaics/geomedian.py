@@ -1,10 +1,11 @@
 """Geometric median mosaics (geomedians) with the median absolute deviations around them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import xarray as xr
+from numpy.typing import ArrayLike
 
 from ceiba.errors import InputError
 from ceiba.mosaics.band_unrolling import LANES
@@ -102,9 +103,9 @@ def geomedian_of_arrays(
     bands: list[np.ndarray],
     clear: np.ndarray,
     *,
-    nodata: float | Sequence[float] | None,
-    scale: float | Sequence[float],
-    offset: float | Sequence[float],
+    nodata: ArrayLike | None,
+    scale: ArrayLike,
+    offset: ArrayLike,
     min_observations: int = 1,
     threads: int = 1,
     tolerance: float = TOLERANCE,
@@ -112,8 +113,8 @@ def geomedian_of_arrays(
 ) -> np.ndarray:
     """Geomedian, emad, smad, bcmad [1] and count of arrays (time, y, x): float32, dims (band + 4, y, x).
 
-    ``nodata``, ``scale`` and ``offset`` are one number, or one a date. Without ``deviations`` the result has
-    dims (band + 1, y, x).
+    ``nodata`` is one number or one a date, (time,); ``scale`` and ``offset`` broadcast to (time, band), so that
+    every scene may store reflectance in its own way. Without ``deviations`` the result has dims (band + 1, y, x).
     """
     times, *shape = bands[0].shape
     pixels = int(np.prod(shape))
@@ -122,9 +123,9 @@ def geomedian_of_arrays(
     flat_clear = _pad(clear.reshape(times, pixels)).view(np.uint8).ravel()
     padded = flat[0].shape[1]
     numbers = (
-        _each_date(np.nan if nodata is None else nodata, times, dtype),
-        _each_date(scale, times, np.dtype(np.float32)),
-        _each_date(offset, times, np.dtype(np.float32)),
+        _nodata_of_dates(nodata, times, dtype),
+        np.ascontiguousarray(np.broadcast_to(np.float32(scale), (times, len(bands)))).ravel(),
+        np.ascontiguousarray(np.broadcast_to(np.float32(offset), (times, len(bands)))).ravel(),
     )
     layers = len(bands) + 3 * deviations
     result = np.empty((layers, padded), np.float32)
@@ -149,14 +150,14 @@ def geomedian_of_arrays(
     return stack[:, :pixels].reshape(layers + 1, *shape)
 
 
-def _each_date(values: float | Sequence[float], times: int, dtype: np.dtype) -> np.ndarray:
-    """One number a date (time,) in the type of the bands; raises where it does not fit that."""
-    numbers = np.broadcast_to(np.asarray(values, np.float64), (times,))
+def _nodata_of_dates(nodata: ArrayLike | None, times: int, dtype: np.dtype) -> np.ndarray:
+    """Nodata of each date (time,) in the type of the bands; raises where it does not fit that."""
+    numbers = np.broadcast_to(np.float64(np.nan if nodata is None else nodata), (times,))
     if dtype.kind in "iu":
         limits = np.iinfo(dtype)
-        wrong = [value for value in numbers if not (value == value and limits.min <= value <= limits.max)]
-        if wrong:
-            raise InputError(f"nodata {wrong[0]} cannot occur in {dtype} bands; correct the attribute")
+        wrong = numbers[~((numbers >= limits.min) & (numbers <= limits.max))]
+        if wrong.size:
+            raise InputError(f"nodata {wrong[0]:g} cannot occur in {dtype} bands; correct the attribute")
     return numbers.astype(dtype)
 
 

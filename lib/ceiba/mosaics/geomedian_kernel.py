@@ -66,8 +66,9 @@ def stage(bands, clear, first, pieces, nodata, scale, offset, observations, cent
                 center[piece * BANDS + b, lane] = 0.0
     for t in range(times):
         missing = nodata[t]
-        share = scale[t]
-        base = offset[t]
+        for b in unroll(BANDS):
+            share[b] = scale[t * BANDS + b]
+            base[b] = offset[t * BANDS + b]
         for piece in range(pieces):
             at = min(first + piece * LANES, pixels - LANES)
             n = piece * (times + PADDING) + dates[piece]
@@ -79,7 +80,7 @@ def stage(bands, clear, first, pieces, nodata, scale, offset, observations, cent
                     valid = valid & (x[b] != missing) & (x[b] == x[b])
                 weight = 1.0 if valid else 0.0
                 for b in unroll(BANDS):
-                    y[b] = float32(x[b]) * share + base if valid else 0.0
+                    y[b] = float32(x[b]) * share[b] + base[b] if valid else 0.0
                     observations[n, b, lane] = y[b]
                     center[piece * BANDS + b, lane] += y[b]
                 observations[n, BANDS, lane] = weight
@@ -323,8 +324,8 @@ def geomedian_of_pixels(
     """Geomedian, MADs and count of the pixels from ``start`` to ``stop``, which may be written a little
     beyond.
 
-    ``bands`` is a tuple of (time, pixel) arrays of one type, ``clear`` (time * pixel) uint8; ``nodata``,
-    ``scale`` and ``offset`` are arrays (time,); ``result`` (band + 3, pixel), or (band, pixel) without
+    ``bands`` is a tuple of (time, pixel) arrays of one type, ``clear`` (time * pixel) uint8, ``nodata``
+    (time,), ``scale`` and ``offset`` (time * band); ``result`` (band + 3, pixel), or (band, pixel) without
     ``deviations``.
     """
     vectorize()

@@ -1,0 +1,439 @@
+"""Scenes of a tile and period as a stack that is read block by block, never as a whole.
+
+Files on the tile's own grid are read straight into the arrays that a mosaic is computed from; others are warped on the
+way. Overpasses of one platform on one day are one date: neighbouring granules overlap, and the same look at the ground
+must not count twice.
+"""
+
+import functools
+import threading
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from urllib.parse import urljoin
+
+import numpy as np
+import rasterio
+import rasterio.errors
+import xarray as xr
+from affine import Affine
+from odc.geo.geobox import GeoBox
+from odc.geo.geom import box
+from odc.geo.xr import xr_coords
+from rasterio.enums import Resampling
+from rasterio.vrt import WarpedVRT
+from rasterio.windows import Window
+
+from ceiba.ard.encoding import scene_encoding, scene_sensor
+from ceiba.ard.sensors import Encoding, Sensor, known_names
+from ceiba.config import tell_gdal_the_endpoint
+from ceiba.errors import InputError
+
+BLOCK_PX = 1024
+SMALLEST_BLOCK_PX = 128
+BLOCK_BYTES = 340_000_000  # of stored numbers: 24 dates of 6 bands on 1024 x 1024 pixels are 302 MB
+OPEN_FILES = 200  # of each thread
+CACHE_MB = 32  # of GDAL: blocks are read once, so that keeping them is of no use
+SIGNED_SHIFT = 32768
+ALIGNED = 1e-3  # pixels by which two grids may differ and count as one
+
+
+@dataclass(frozen=True)
+class StackedScene:
+    """One scene of the cube in a stack.
+
+    Attributes
+    ----------
+    places
+        Measurement to address and band number of its file.
+    extent
+        Outline of the scene in the CRS of the stack.
+    gain, lift
+        Measurement to what its reflectance is multiplied with and what is then added, to be like another sensor's.
+    shift_m
+        How far the scene lies too far east and north [m].
+    """
+
+    dataset_id: str
+    platform: str
+    time: np.datetime64
+    day: np.datetime64
+    sensor: Sensor
+    encoding: Encoding
+    places: Mapping[str, tuple[str, int]]
+    extent: object
+    gain: Mapping[str, float]
+    lift: Mapping[str, float]
+    shift_m: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class StackBlock:
+    """What was read of a block.
+
+    Attributes
+    ----------
+    bands
+        Numbers as stored, dims ``(band, time, y, x)``; signed 16-bit numbers are shifted up where unsigned ones are beside.
+    clear
+        Whether an observation is clear, bool, dims ``(time, y, x)``.
+    nodata, scale, offset
+        Reflectance [1] is ``number * scale + offset``; dims ``(time,)``, and ``(time, band)`` for the last two.
+    times
+        Of each date, datetime64, dims ``(time,)``.
+    measurements, geobox
+        Names of the bands, and grid of the block.
+    """
+
+    bands: np.ndarray
+    clear: np.ndarray
+    nodata: np.ndarray
+    scale: np.ndarray
+    offset: np.ndarray
+    times: np.ndarray
+    measurements: tuple[str, ...]
+    geobox: GeoBox
+
+    def reflectance(self) -> np.ndarray:
+        """Clear reflectance [1], float32 with NaN, dims ``(band, time, y, x)``."""
+        seen = self.clear & (self.bands != self.nodata[:, None, None]).all(axis=0)
+        values = self.bands * self.scale.T[:, :, None, None] + self.offset.T[:, :, None, None]
+        return np.where(seen, values, np.nan).astype(np.float32)
+
+    def as_dataset(self) -> tuple[xr.Dataset, xr.DataArray]:
+        """Bands and clear mask, dims ``(time, y, x)``.
+
+        The bands are integers with the attributes ``nodata``, ``scale`` and ``offset`` where one set of these holds for all
+        dates, or can be made to hold by adding a whole number to the darker ones; else clear reflectance [1] with NaN.
+        """
+        coords = {"time": self.times} | dict(xr_coords(self.geobox))
+        whole = self._with_one_encoding()
+        numbers = self.reflectance() if whole is None else whole[0]
+        attrs = {"units": "1", "nodata": np.nan} if whole is None else whole[1]
+        dims = ("time", "y", "x")
+        attrs = attrs | {"grid_mapping": "spatial_ref"}
+        bands = {name: (dims, numbers[at], dict(attrs)) for at, name in enumerate(self.measurements)}
+        clear = xr.DataArray(self.clear, dims=dims, coords=coords)
+        return xr.Dataset(bands, coords=coords), clear
+
+    def _with_one_encoding(self) -> tuple[np.ndarray, dict[str, float]] | None:
+        """The numbers as if all dates were stored like the one with the lowest offset, and its attributes."""
+        if not len(self.times):
+            return None
+        lowest = np.unravel_index(self.offset.argmin(), self.offset.shape)
+        scale, offset, nodata = float(self.scale[lowest]), float(self.offset[lowest]), int(self.nodata[lowest[0]])
+        lift = (self.offset - offset) / scale
+        whole = np.rint(lift)
+        if (self.scale != scale).any() or (self.nodata != nodata).any() or (abs(lift - whole) > 1e-6).any():
+            return None
+        numbers = self.bands
+        if whole.any():
+            largest = np.iinfo(numbers.dtype).max
+            lifted = np.minimum(numbers + whole.T[:, :, None, None].astype(np.int64), largest)
+            numbers = np.where(numbers == nodata, nodata, lifted).astype(numbers.dtype)
+        return numbers, {"nodata": nodata, "scale": scale, "offset": offset}
+
+
+class SceneStack:
+    """Scenes of a tile and period, not yet read.
+
+    Parameters
+    ----------
+    datasets
+        Scenes of the cube; they may be of several sensors that have all the measurements.
+    measurements
+        Bands of reflectance.
+    geobox
+        Grid of the tile.
+    classes
+        Scene product to the quality classes that are clear, for sensors with classes; the sensor's own by default.
+    shifts_m
+        Dataset id to how far that scene lies too far east and north [m]; it is moved back by cubic interpolation.
+    adjust
+        Sensor to ``{measurement: (gain, lift)}``, which make its reflectance like that of another sensor.
+    resampling
+        How files on another grid are warped: "nearest", "bilinear" or "cubic".
+
+    Raises
+    ------
+    InputError
+        Where there is no scene, or one lacks a measurement.
+    """
+
+    def __init__(
+        self,
+        datasets: Iterable,
+        *,
+        measurements: Sequence[str],
+        geobox: GeoBox,
+        classes: Mapping[str, Iterable[str]] | None = None,
+        shifts_m: Mapping[str, tuple[float, float]] | None = None,
+        adjust: Mapping[str, Mapping[str, tuple[float, float]]] | None = None,
+        resampling: str = "nearest",
+    ):
+        self.measurements, self.geobox = tuple(measurements), geobox
+        self._resampling = Resampling[resampling]
+        scenes = [_describe(dataset, self.measurements, geobox, shifts_m or {}, adjust or {}) for dataset in datasets]
+        if not scenes:
+            raise InputError("a stack needs at least one scene, and none was given")
+        self._masks = {
+            scene.sensor.name: _clear_numbers(scene.sensor, (classes or {}).get(scene.sensor.product))
+            for scene in scenes
+        }
+        dates: dict[tuple, list[StackedScene]] = {}
+        for scene in sorted(scenes, key=lambda scene: (scene.time, scene.dataset_id)):
+            dates.setdefault((scene.day, scene.platform, scene.encoding, scene.sensor.name), []).append(scene)
+        self.dates = tuple(tuple(scenes) for scenes in dates.values())
+        types = {np.dtype(_type_of(scene, self.measurements)) for scene in scenes}
+        self.dtype = _common_type(types)
+        self._handles = threading.local()
+
+    @property
+    def times(self) -> np.ndarray:
+        """Time of each date, that of its first scene, datetime64."""
+        return np.array([scenes[0].time for scenes in self.dates])
+
+    def blocks(self, *, block_bytes: int = BLOCK_BYTES) -> list[Window]:
+        """Windows of the grid, rows first: as large as ``block_bytes`` of all dates allow, at most 1024 pixels square."""
+        side = BLOCK_PX
+        pixel_bytes = len(self.dates) * (len(self.measurements) * self.dtype.itemsize + 1)
+        while side > SMALLEST_BLOCK_PX and side * side * pixel_bytes > block_bytes:
+            side //= 2
+        height, width = self.geobox.shape
+        return [
+            Window(x, y, min(side, width - x), min(side, height - y))
+            for y in range(0, height, side)
+            for x in range(0, width, side)
+        ]
+
+    def read(self, window: Window | None = None, *, all_dates: bool = False) -> StackBlock:
+        """Read the dates that reach a block, all of the grid by default; safe from several threads at once.
+
+        With ``all_dates`` those that do not reach it are there too, as no data. Raises :class:`InputError` naming the file that cannot be read.
+        """
+        if window is None:
+            window = Window(0, 0, self.geobox.width, self.geobox.height)
+        extent = _window_extent(self.geobox, window)
+        dates = [
+            [scene for scene in scenes if scene.extent.intersects(extent)] or list(scenes[: int(all_dates)])
+            for scenes in self.dates
+        ]
+        dates = [scenes for scenes in dates if scenes]
+        shape = (len(dates), window.height, window.width)
+        bands = np.empty((len(self.measurements), *shape), self.dtype)
+        clear = np.empty(shape, bool)
+        for position, scenes in enumerate(dates):
+            self._read_date(scenes, window, bands[:, position], clear[position])
+        first = [scenes[0] for scenes in dates]
+        shifts = np.array([self._shift(scene) for scene in first], np.int64)
+        scale = np.array([[s.encoding.scale * s.gain[m] for m in self.measurements] for s in first])
+        lift = np.array([[s.encoding.offset * s.gain[m] + s.lift[m] for m in self.measurements] for s in first])
+        return StackBlock(
+            bands=bands,
+            clear=clear,
+            nodata=np.array([scene.encoding.nodata for scene in first], np.int64) + shifts,
+            scale=scale.reshape(-1, len(self.measurements)),
+            offset=lift.reshape(-1, len(self.measurements)) - scale.reshape(-1, len(self.measurements)) * shifts[:, None],
+            times=np.array([scene.time for scene in first], "datetime64[ns]"),
+            measurements=self.measurements,
+            geobox=self.geobox[window.toslices()],
+        )
+
+    def _shift(self, scene: StackedScene) -> int:
+        """What is added to the numbers of a scene so that they fit the type of the stack."""
+        return SIGNED_SHIFT if self.dtype == np.uint16 and _type_of(scene, self.measurements) == "int16" else 0
+
+    def _read_date(self, scenes: list[StackedScene], window: Window, bands: np.ndarray, clear: np.ndarray) -> None:
+        """Fill one date from its scenes, the first that has data at a pixel."""
+        self._read_scene(scenes[0], window, bands, clear)
+        nodata = scenes[0].encoding.nodata + self._shift(scenes[0])
+        for scene in scenes[1:]:
+            empty = (bands == nodata).any(axis=0)
+            if not empty.any():
+                return
+            more, more_clear = np.empty_like(bands), np.empty_like(clear)
+            self._read_scene(scene, window, more, more_clear)
+            np.copyto(bands, more, where=empty)
+            np.copyto(clear, more_clear, where=empty)
+
+    def _read_scene(self, scene: StackedScene, window: Window, bands: np.ndarray, clear: np.ndarray) -> None:
+        nodata = scene.encoding.nodata
+        files: dict[str, list[tuple[int, int]]] = {}
+        for position, name in enumerate(self.measurements):
+            address, band = scene.places[name]
+            files.setdefault(address, []).append((position, band))
+        shift = self._shift(scene)
+        for address, wanted in files.items():
+            positions = [position for position, _ in wanted]
+            numbers = [band for _, band in wanted]
+            straight = not shift and positions == list(range(positions[0], positions[0] + len(positions)))
+            out = bands[positions[0] : positions[0] + len(positions)] if straight else None
+            resampling = Resampling.cubic if any(scene.shift_m) else self._resampling
+            read = self._read_file(address, numbers, window, out, nodata, resampling, scene.shift_m)
+            if not straight:
+                bands[positions] = read.astype(np.int64) + shift if shift else read
+        address, band = scene.places["quality"]
+        quality = self._read_file(address, [band], window, None, None, Resampling.nearest, scene.shift_m)[0]
+        np.take(self._masks[scene.sensor.name], quality, out=clear)
+
+    def _read_file(
+        self,
+        address: str,
+        numbers: list[int],
+        window: Window,
+        out: np.ndarray | None,
+        fill: int | None,
+        resampling: Resampling,
+        shift_m: tuple[float, float],
+    ) -> np.ndarray:
+        """Bands of a file on a window of the stack's grid, ``(band, y, x)``; ``fill`` lies outside the file."""
+        shape = (len(numbers), int(window.height), int(window.width))
+        try:
+            with rasterio.Env(GDAL_CACHEMAX=CACHE_MB):
+                file = self._open(address)
+                if fill is None:
+                    fill = 0 if file.nodata is None else file.nodata
+                place = None if any(shift_m) else _place_in(file, self.geobox, window)
+                if out is None:
+                    out = np.empty(shape, file.dtypes[numbers[0] - 1])
+                if place is None:
+                    options = {"crs": str(self.geobox.crs), "transform": self.geobox.affine, "resampling": resampling}
+                    options |= {"src_transform": Affine.translation(-shift_m[0], -shift_m[1]) @ file.transform}
+                    height, width = self.geobox.shape
+                    with WarpedVRT(file, height=height, width=width, src_nodata=fill, nodata=fill, **options) as warped:
+                        warped.read(numbers, window=window, out=out)
+                    return out
+                inside = place.intersection(Window(0, 0, file.width, file.height)) if _touches(place, file) else None
+                if inside is None:
+                    out[...] = fill
+                elif inside == place:
+                    file.read(numbers, window=place, out=out)
+                else:
+                    out[...] = fill
+                    top, left = int(inside.row_off - place.row_off), int(inside.col_off - place.col_off)
+                    part = (slice(None), slice(top, top + int(inside.height)), slice(left, left + int(inside.width)))
+                    out[part] = file.read(numbers, window=inside)
+                return out
+        except (rasterio.errors.RasterioError, OSError, ValueError) as error:
+            raise InputError(f"{address} cannot be read: {error}") from error
+
+    def _open(self, address: str) -> rasterio.DatasetReader:
+        """The file, kept open by this thread: opening costs as much as reading a block."""
+        handles: OrderedDict[str, rasterio.DatasetReader] = getattr(self._handles, "files", None) or OrderedDict()
+        self._handles.files = handles
+        if address not in handles:
+            handles[address] = rasterio.open(address)
+            if len(handles) > OPEN_FILES:
+                handles.popitem(last=False)[1].close()
+        handles.move_to_end(address)
+        return handles[address]
+
+
+def _describe(
+    dataset,
+    measurements: Sequence[str],
+    geobox: GeoBox,
+    shifts_m: Mapping[str, tuple[float, float]],
+    adjust: Mapping[str, Mapping[str, tuple[float, float]]],
+) -> StackedScene:
+    tell_gdal_the_endpoint()
+    sensor = scene_sensor(dataset)
+    document = dataset.metadata_doc
+    known = document["measurements"]
+    wanted = {name: name for name in measurements}
+    wanted["quality"] = sensor.quality_band(abs(geobox.affine.a))
+    missing = [name for name in wanted.values() if name not in known]
+    if missing:
+        raise InputError(
+            f"scene {document.get('label', dataset.id)} has no {', '.join(missing)}; it has {', '.join(known)}"
+        )
+    places = {key: _place(dataset.uri, known[name]) for key, name in wanted.items()}
+    changes = adjust.get(sensor.name, {})
+    time = np.datetime64(dataset.center_time.replace(tzinfo=None), "ns")
+    extent = dataset.extent.to_crs(geobox.crs)
+    longitude = dataset.extent.to_crs("EPSG:4326").centroid.coords[0][0]
+    solar = dataset.center_time.replace(tzinfo=None) + timedelta(hours=longitude / 15)
+    return StackedScene(
+        dataset_id=str(dataset.id),
+        platform=str(document["properties"].get("eo:platform", "")),
+        time=time,
+        day=np.datetime64(solar.date()),
+        sensor=sensor,
+        encoding=scene_encoding(dataset),
+        places=places,
+        extent=extent,
+        gain={name: changes.get(name, (1.0, 0.0))[0] for name in measurements},
+        lift={name: changes.get(name, (1.0, 0.0))[1] for name in measurements},
+        shift_m=shifts_m.get(str(dataset.id), (0.0, 0.0)),
+    )
+
+
+def _place(uri: str, measurement: Mapping) -> tuple[str, int]:
+    """Address for GDAL and band number of a measurement of a document at ``uri``."""
+    path = str(measurement["path"])
+    if "://" not in path:
+        path = urljoin(uri, path) if uri.startswith("file:") else f"{uri.rsplit('/', 1)[0]}/{path}"
+    return path.removeprefix("file://"), int(measurement.get("band", 1))
+
+
+def _type_of(scene: StackedScene, measurements: Sequence[str]) -> str:
+    return _stored_type(scene.sensor.product, measurements[0])
+
+
+@functools.cache
+def _stored_type(product: str, measurement: str) -> str:
+    from ceiba.products import find_definition
+
+    return next(band.dtype for band in find_definition(product).measurements if band.name == measurement)
+
+
+def _common_type(types: set[np.dtype]) -> np.dtype:
+    if len(types) == 1:
+        return next(iter(types))
+    if types == {np.dtype("int16"), np.dtype("uint16")}:
+        return np.dtype("uint16")
+    raise InputError(f"scenes stored as {', '.join(sorted(map(str, types)))} cannot be in one stack; int16 and uint16 can")
+
+
+def _clear_numbers(sensor: Sensor, classes: Iterable[str] | None) -> np.ndarray:
+    """Whether a number of the quality band is clear, for all 65536 of them."""
+    numbers = np.arange(65536, dtype=np.uint32)
+    if sensor.quality_kind == "classes":
+        names = known_names(sensor.clear if classes is None else classes, sensor.quality_classes)
+        return np.isin(numbers, [sensor.quality_classes[name] for name in names])
+    names = known_names(sensor.unwanted if classes is None else classes, sensor.quality_classes)
+    mask = sum(1 << sensor.quality_classes[name] for name in names)
+    return (numbers & np.uint32(mask)) == 0
+
+
+def _window_extent(geobox: GeoBox, window: Window):
+    left, top = geobox.affine * (window.col_off, window.row_off)
+    right, bottom = geobox.affine * (window.col_off + window.width, window.row_off + window.height)
+    return box(min(left, right), min(top, bottom), max(left, right), max(top, bottom), geobox.crs)
+
+
+def _place_in(file: rasterio.DatasetReader, geobox: GeoBox, window: Window) -> Window | None:
+    """The window in the pixels of a file on the same grid; None where the file has another."""
+    own, wanted = file.transform, geobox.affine
+    same_size = abs(own.a / wanted.a - 1) < 1e-6 and abs(own.e / wanted.e - 1) < 1e-6
+    if not same_size or own.b or own.d or not _same_crs(file.crs.to_wkt(), str(geobox.crs)):
+        return None
+    column, row = (wanted.c - own.c) / own.a, (wanted.f - own.f) / own.e
+    if abs(column - round(column)) > ALIGNED or abs(row - round(row)) > ALIGNED:
+        return None
+    return Window(round(column) + window.col_off, round(row) + window.row_off, window.width, window.height)
+
+
+@functools.cache
+def _same_crs(first: str, second: str) -> bool:
+    return rasterio.crs.CRS.from_user_input(first) == rasterio.crs.CRS.from_user_input(second)
+
+
+def _touches(place: Window, file: rasterio.DatasetReader) -> bool:
+    return (
+        place.col_off < file.width
+        and place.row_off < file.height
+        and place.col_off + place.width > 0
+        and place.row_off + place.height > 0
+    )
