@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -198,3 +199,56 @@ def debian_postgresql(tmp_path) -> Iterator[str]:
             yield f"postgresql://postgres@/postgres?host={folder}"
         finally:
             call("pg_ctl", "-D", str(folder / "data"), "-m", "immediate", "stop")
+
+
+STACK_BANDS = ("blue", "green", "red", "nir", "swir_1", "swir_2")
+STACK_GRID = ((300, 400), Affine(30, 0, 500_010, 0, -30, 1_300_020), "EPSG:32616")
+
+
+@pytest.fixture
+def write_scene(tmp_path):
+    """A function that writes a Landsat scene and gives its dataset, ``write(seed, time=..., geobox=..., sensor=...)``.
+
+    It returns the dataset, the numbers of its bands (band, y, x) and its quality band: a tenth fill, the rest clear or cloud.
+    """
+    from datacube.index.abstract import default_metadata_type_docs
+    from datacube.index.eo3 import prep_eo3
+    from datacube.model import Dataset, Product, metadata_from_doc
+    from odc.geo.geobox import GeoBox
+
+    from ceiba.products import eo3_document, find_definition
+
+    eo3 = metadata_from_doc(next(doc for doc in default_metadata_type_docs() if doc["name"] == "eo3"))
+
+    def write(
+        seed: int, *, time="2019-03-05T16:00:00Z", geobox=None, sensor="landsat_8_l2_c2", platform="landsat-8", **properties
+    ):
+        geobox = geobox or GeoBox(*STACK_GRID)
+        random = np.random.default_rng(seed)
+        values = random.integers(7000, 20000, (6, *geobox.shape)).astype(np.uint16)
+        values[:, random.random(geobox.shape) < 0.1] = 0
+        quality = random.choice([21824, 22280], size=geobox.shape).astype(np.uint16)
+        quality[values[0] == 0] = 1
+        folder = tmp_path / f"scene_{seed}"
+        folder.mkdir()
+        profile = {"driver": "GTiff", "height": geobox.height, "width": geobox.width, "count": 7, "dtype": "uint16"}
+        profile |= {"crs": str(geobox.crs), "transform": geobox.affine, "nodata": 0, "tiled": True}
+        with rasterio.open(folder / "30m.tif", "w", **profile) as file:
+            file.write(np.concatenate([values, quality[np.newaxis]]))
+        definition, names = find_definition("landsat_scenes"), [*STACK_BANDS, "quality"]
+        document = eo3_document(
+            dataset_id=uuid.UUID(int=seed),
+            definition=definition,
+            region_code=f"scene_{seed}",
+            period=(time, time),
+            geobox=geobox,
+            measurements=dict.fromkeys(names, "30m.tif"),
+            accessories={},
+            lineage={},
+            measurement_grids={name: ("default", number) for number, name in enumerate(names, 1)},
+            properties={"eo:platform": platform, "ceiba:sensor": sensor} | properties,
+        )
+        product = Product(eo3, definition.to_odc())
+        return Dataset(product, prep_eo3(document), uri=(folder / "dataset.odc-metadata.yaml").as_uri()), values, quality
+
+    return write

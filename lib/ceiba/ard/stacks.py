@@ -210,7 +210,8 @@ class SceneStack:
     def read(self, window: Window | None = None, *, all_dates: bool = False) -> StackBlock:
         """Read the dates that reach a block, all of the grid by default; safe from several threads at once.
 
-        With ``all_dates`` those that do not reach it are there too, as no data. Raises :class:`InputError` naming the file that cannot be read.
+        With ``all_dates`` those that do not reach it are there too, as no data. Raises :class:`InputError` naming the file
+        that cannot be read.
         """
         if window is None:
             window = Window(0, 0, self.geobox.width, self.geobox.height)
@@ -292,8 +293,9 @@ class SceneStack:
         try:
             with rasterio.Env(GDAL_CACHEMAX=CACHE_MB):
                 file = self._open(address)
-                if fill is None:
-                    fill = 0 if file.nodata is None else file.nodata
+                source_fill = file.nodata if fill is None else fill
+                if fill is None:  # of a quality band: all bits set, or no class, so that nothing outside is clear
+                    fill = np.iinfo(file.dtypes[numbers[0] - 1]).max
                 place = None if any(shift_m) else _place_in(file, self.geobox, window)
                 if out is None:
                     out = np.empty(shape, file.dtypes[numbers[0] - 1])
@@ -301,7 +303,7 @@ class SceneStack:
                     options = {"crs": str(self.geobox.crs), "transform": self.geobox.affine, "resampling": resampling}
                     options |= {"src_transform": Affine.translation(-shift_m[0], -shift_m[1]) @ file.transform}
                     height, width = self.geobox.shape
-                    with WarpedVRT(file, height=height, width=width, src_nodata=fill, nodata=fill, **options) as warped:
+                    with WarpedVRT(file, height=height, width=width, src_nodata=source_fill, nodata=fill, **options) as warped:
                         warped.read(numbers, window=window, out=out)
                     return out
                 inside = place.intersection(Window(0, 0, file.width, file.height)) if _touches(place, file) else None
