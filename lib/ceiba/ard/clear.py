@@ -6,7 +6,8 @@ import pandas as pd
 import xarray as xr
 
 from ceiba.ard.coregistration import Shift, check_treatment
-from ceiba.ard.positions import UNCHECKED, kept_shifts, move_scenes, open_reference, position_columns, scene_position
+from ceiba.ard.encoding import scene_sensor
+from ceiba.ard.positions import UNCHECKED, kept_shifts, open_reference, position_columns, scene_position
 from ceiba.ard.sensors import clear_mask, sensor_of_product
 from ceiba.ard.stacks import SceneStack
 from ceiba.errors import InputError
@@ -61,10 +62,10 @@ def count_clear(
             bands = _load(task, "s2_l2a_scenes", [dataset], list(reference.data_vars), resolution_m).isel(time=0)
             found = scene_position(bands, clear, reference, nodata=sensor.nodata, misregistered=misregistered)
             accepted, position = found.usable, position_columns(found)
-        shifts = kept_shifts(pd.DataFrame([{"dataset_id": str(dataset.id)} | position]))
-        quality = move_scenes(quality, [dataset], shifts, nodata={quality_band: no_data}, classes=[quality_band])
-        classes = quality[quality_band].isel(time=0, drop=True)
-        observed, clear = classes != no_data, clear_mask(classes, sensor.quality_classes, clear=clear_classes)
+        observed = quality[quality_band].isel(time=0, drop=True) != no_data
+        clear = clear.drop_vars("time")
+        for shift in kept_shifts(pd.DataFrame([{"dataset_id": str(dataset.id)} | position])).values():
+            observed, clear = _in_place(task, dataset, shift, observed, clear_classes)
         rows.append(
             {
                 "dataset_id": str(dataset.id),
@@ -89,6 +90,22 @@ def count_clear(
     for variable in counts.data_vars.values():
         variable.attrs = {"units": "1", "nodata": 0}
     return counts.odc.assign_crs(task.tile.crs), scenes
+
+
+def _in_place(
+    task: Task, dataset, shift: Shift, like: xr.DataArray, clear_classes: Iterable[str]
+) -> tuple[xr.DataArray, xr.DataArray]:
+    """Observed and clear pixels (bool) of a scene that is moved, as :func:`open_stack` reads it for the mosaics."""
+    product = dataset.product.name
+    stack = SceneStack(
+        [dataset],
+        measurements=list(scene_sensor(dataset).reflectance_bands(min(scene_sensor(dataset).bands)))[:1],
+        geobox=like.odc.geobox,
+        classes={product: tuple(clear_classes)},
+        shifts_m={str(dataset.id): (shift.x_m, shift.y_m)},
+    )
+    block = stack.read(all_dates=True)
+    return like.copy(data=block.bands[0, 0] != block.nodata[0]), like.copy(data=block.clear[0])
 
 
 def _refused(scenes: pd.DataFrame) -> str:

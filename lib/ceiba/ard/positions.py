@@ -5,13 +5,11 @@ holds: it enters the ids of what is made with it, and a mosaic that appears or i
 before it anew. A geomedian of a year that was found to lie well is a good one: its file, copied out of the store.
 """
 
-from collections.abc import Mapping, Sequence
-
 import numpy as np
 import pandas as pd
 import xarray as xr
 
-from ceiba.ard.coregistration import Position, Shift, check_scene_position, move_back
+from ceiba.ard.coregistration import Position, Shift, check_scene_position
 from ceiba.ard.sensors import Sensor
 from ceiba.errors import InputError
 from ceiba.tasks import Task
@@ -81,48 +79,3 @@ def kept_shifts(scenes: pd.DataFrame) -> dict[str, Shift]:
     return {
         row.dataset_id: Shift(row.shift_x_m, row.shift_y_m, np.nan, np.nan, 0) for row in moved.itertuples(index=False)
     }
-
-
-def move_scenes(
-    loaded: xr.Dataset,
-    datasets: Sequence,
-    shifts: Mapping[str, Shift],
-    *,
-    nodata: Mapping[str, float],
-    classes: Sequence[str],
-) -> xr.Dataset:
-    """Loaded scenes with those moved back that ``shifts`` names; the others are as they were.
-
-    Parameters
-    ----------
-    loaded
-        Bands as stored, dims ``(time, y, x)``.
-    datasets
-        Scenes of the cube that are in there.
-    shifts
-        Dataset id to shift.
-    nodata, classes
-        As for :func:`ceiba.ard.coregistration.move_back`.
-
-    Raises
-    ------
-    InputError
-        Where scenes of one time were fused, so that one cannot be moved without the other.
-    """
-    moved = [dataset for dataset in datasets if str(dataset.id) in shifts]
-    if not moved:
-        return loaded
-    if len(datasets) != loaded.sizes["time"]:
-        raise InputError(
-            f"{len(datasets)} scenes were loaded as {loaded.sizes['time']} dates: one of them is misregistered and cannot be "
-            'moved by itself; run 01_ard/02_count_clear_observations with misregistered="refuse"'
-        )
-    # The cube gives scenes in order of time.
-    order = sorted(datasets, key=lambda dataset: (dataset.center_time, str(dataset.id)))
-    dates = [
-        move_back(loaded.isel(time=[number]), shifts[str(dataset.id)], nodata=nodata, classes=classes)
-        if str(dataset.id) in shifts
-        else loaded.isel(time=[number])
-        for number, dataset in enumerate(order)
-    ]
-    return xr.concat(dates, dim="time").assign_attrs(loaded.attrs)
