@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from uuid import UUID, uuid5
 
+import numpy as np
+from shapely import get_coordinates
 from shapely.geometry import shape
 from shapely.geometry.base import BaseGeometry
 
@@ -241,7 +243,7 @@ def _read_footprint(item: Mapping, where: str) -> BaseGeometry:
     try:
         footprint = shape(item["geometry"])
         usable = not footprint.is_empty and footprint.geom_type in ("Polygon", "MultiPolygon")
-        if usable and all(math.isfinite(value) for value in footprint.bounds):
+        if usable and np.isfinite(get_coordinates(footprint)).all():
             return footprint if footprint.is_valid else footprint.buffer(0)
     except Exception as error:  # noqa: BLE001 - shapely raises whatever a broken geometry leads it to
         raise SceneError(f"{where}: its geometry cannot be read: {error!r}") from error
