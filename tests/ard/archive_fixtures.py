@@ -135,7 +135,7 @@ def begin(add_area, empty_cube):
     def begin_task(name: str = "stac", archive: Path | None = None, **given):
         parameters = {
             "tile": "", "first_year": 0, "last_year": 0, "sources": ["earth_search"], "max_cloud_cover": 100.0, "max_gb": 0.0,
-            "mode": "auto", "connections": 3,
+            "max_processing_units": 0.0, "mode": "auto", "connections": 3,
         }  # fmt: skip
         return ceiba.begin("01_ard/01_fetch_scenes", area=add_area(empty_cube, name, archive), **(parameters | given))
 

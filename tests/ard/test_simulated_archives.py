@@ -57,7 +57,7 @@ def catalogs():
 def index_scenes(area):
     task = ceiba.begin(
         "01_ard/01_fetch_scenes", area=area, tile="", first_year=0, last_year=0, sources=["scene_archive"],
-        max_cloud_cover=80.0, max_gb=20.0, mode="auto", connections=4,
+        max_cloud_cover=80.0, max_gb=20.0, max_processing_units=0.0, mode="auto", connections=4,
     )  # fmt: skip
     inventory, failures = ard.index_archive(task)
     assert failures == []

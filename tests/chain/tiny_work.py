@@ -12,7 +12,10 @@ from ceiba.plan import adopt_finished, make_unit, take_snapshot
 from ceiba.products import load_definitions
 
 CLEAR = ["vegetation", "not_vegetated", "water", "unclassified"]
-BOUNDS = {"sources": ["scene_archive"], "max_cloud_cover": 80.0, "max_gb": 20.0, "mode": "auto", "connections": 4}
+BOUNDS = {
+    "sources": ["scene_archive"], "max_cloud_cover": 80.0, "max_gb": 20.0, "max_processing_units": 0.0, "mode": "auto",
+    "connections": 4,
+}  # fmt: skip
 INDEX = ("01_ard/01_fetch_scenes", {"tile": "", "first_year": 0, "last_year": 0} | BOUNDS)
 COUNT = (
     "01_ard/02_count_clear_observations",

@@ -2,7 +2,8 @@
 
 from ceiba.ard.clear import count_clear, open_clear, open_stack
 from ceiba.ard.encoding import resolve_encoding, scene_encoding, scene_sensor
-from ceiba.ard.fetching import check_arrived, fetch_scenes, index_archive, list_scenes, plan_fetch, plan_table
+from ceiba.ard.fetch_plans import list_scenes, plan_fetch, plan_table
+from ceiba.ard.fetching import check_arrived, fetch_scenes, index_archive
 from ceiba.ard.sensors import Encoding, Sensor, clear_mask, find_sensor, sensor_of_product
 
 __all__ = [

@@ -8,7 +8,7 @@ from matplotlib.collections import PatchCollection
 from matplotlib.patches import Polygon
 
 from ceiba import labels
-from ceiba.ard.fetching import NOTHING, Step
+from ceiba.ard.fetch_plans import NOTHING, Step
 from ceiba.grids import Tile
 
 PLAIN_COLOR, TILE_COLOR = "#9e9e9e", "#d95f02"
@@ -21,7 +21,7 @@ def draw_footprints(axes: Axes, steps: Sequence[Step], tile: Tile) -> None:
     Scenes that the plan leaves out are grey and dashed. Scenes of local archives tell their outline only when they are read.
     """
     place = tile.extent.to_crs("EPSG:4326")
-    offers = [step for step in steps if step.offer is not None]
+    offers = [step for step in steps if step.footprint is not None]
     wanted = [step for step in offers if step.action != NOTHING or step.dataset_id]
     left_out = [step for step in offers if step not in wanted]
     axes.add_collection(
@@ -35,7 +35,7 @@ def draw_footprints(axes: Axes, steps: Sequence[Step], tile: Tile) -> None:
     axes.add_collection(PatchCollection(_outlines(place.geom), facecolor="none", edgecolor=TILE_COLOR, linewidth=1.6))
     if patches:
         axes.figure.colorbar(collection, ax=axes, label=labels.both("ard.cloud_cover"), shrink=0.8)
-    bounds = np.array([place.boundingbox.bbox] + [step.offer.footprint.bounds for step in offers])
+    bounds = np.array([place.boundingbox.bbox] + [step.footprint.bounds for step in offers])
     left, bottom, right, top = *bounds[:, :2].min(axis=0), *bounds[:, 2:].max(axis=0)
     across, up = MARGIN * (right - left), MARGIN * (top - bottom)
     axes.set(xlim=(left - across, right + across), ylim=(bottom - up, top + up), aspect="equal")
@@ -49,9 +49,9 @@ def _outlines(geometry) -> list[Polygon]:
 
 
 def _patches(steps: Sequence[Step]) -> list[Polygon]:
-    return [patch for step in steps for patch in _outlines(step.offer.footprint)]
+    return [patch for step in steps for patch in _outlines(step.footprint)]
 
 
 def _cloud(steps: Sequence[Step]) -> np.ma.MaskedArray:
-    shares = [step.offer.cloud_cover for step in steps for _ in _outlines(step.offer.footprint)]
+    shares = [step.cloud_cover for step in steps for _ in _outlines(step.footprint)]
     return np.ma.masked_invalid(np.array(shares, dtype="float64"))

@@ -19,6 +19,7 @@ from shapely.geometry.base import BaseGeometry
 from shapely.ops import unary_union
 
 from ceiba.ard.archives import ArchivedScene, SceneGrid
+from ceiba.ard.downloads import retry
 from ceiba.ard.sensors import Encoding, find_sensor
 from ceiba.ard.stac_archives import NetworkArchive
 from ceiba.config import Config
@@ -98,7 +99,8 @@ def cut(grid: GeoBox) -> Iterator[tuple[int, int, GeoBox]]:
     """Parts of a grid that a request may have: row and column of their first pixel, and their own grid."""
     for row in range(0, grid.height, MAX_SIDE_PX):
         for column in range(0, grid.width, MAX_SIDE_PX):
-            yield row, column, grid[row : row + MAX_SIDE_PX, column : column + MAX_SIDE_PX]
+            below, beyond = min(row + MAX_SIDE_PX, grid.height), min(column + MAX_SIDE_PX, grid.width)
+            yield row, column, grid[row:below, column:beyond]
 
 
 def tile_grids(extent: Geometry, sizes: Iterator[int]) -> dict[int, GeoBox]:
@@ -122,7 +124,7 @@ class SentinelHubSource(NetworkArchive):
     kind = "sentinel_hub"
     units_left = 0.0
 
-    def search_tile(self, tile: Tile, period: Period) -> Iterator[ProcessedScene | SceneError]:
+    def search(self, tile: Tile, period: Period) -> Iterator[ProcessedScene | SceneError]:
         """Passes over a tile in the years of ``period``; searching spends nothing that is counted here.
 
         Raises
@@ -195,14 +197,19 @@ class SentinelHubSource(NetworkArchive):
         if path.exists():
             return _read_tiff(path.read_bytes(), part, len(names), str(path))
         units = request_units(part.width, part.height, len(names))
-        if units > self.units_left:
-            raise SceneError(
-                f"{scene.name}: the next request takes about {units:.3g} processing units, {max(self.units_left, 0):.3g} are left "
-                "of max_processing_units"
-            )
-        content, spent = self._process(scene, [scene.collection.assets[name] for name in names], part)
-        self.units_left -= units if spent is None else spent
-        values = _read_tiff(content, part, len(names), scene.name)
+
+        def ask() -> tuple[bytes, np.ndarray]:
+            if units > self.units_left:
+                raise SceneError(
+                    f"{scene.name}: the next request takes about {units:.3g} processing units, {max(self.units_left, 0):.3g} are "
+                    "left of max_processing_units"
+                )
+            self.units_left -= units  # an answer that is lost on its way may have been charged
+            content, spent = self._process(scene, [scene.collection.assets[name] for name in names], part)
+            self.units_left += 0.0 if spent is None else units - spent
+            return content, _read_tiff(content, part, len(names), scene.name)
+
+        content, values = retry(ask, scene.name, self.provider.patience)
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_suffix(".part")
         partial.write_bytes(content)
@@ -255,8 +262,9 @@ class SentinelHubSource(NetworkArchive):
             if isinstance(error, InputError):
                 raise
             status = getattr(getattr(getattr(error, "request_exception", None), "response", None), "status_code", 0) or 0
-            kind = SceneError if 400 <= status < 500 and status != 429 else TransferError
-            raise kind(f"{scene.name}: {_tell(error)}") from error
+            if 400 <= status < 500 and status != 429:
+                raise SceneError(f"{scene.name}: {_tell(error)}") from error
+            raise TransferError(_tell(error)) from error
         headers = {name.lower(): value for name, value in (answer.headers or {}).items()}
         try:
             return answer.content, float(headers[SPENT_HEADER])
@@ -280,9 +288,8 @@ class SentinelHubSource(NetworkArchive):
             sh_base_url=provider.url,
             sh_token_url=str(provider.settings.get("token_url", "")),
             download_timeout_seconds=patience.timeout_s,
-            download_sleep_time=patience.base_delay_s,
-            max_download_attempts=patience.attempts,
-            max_retries=patience.attempts,
+            max_download_attempts=1,  # it is asked again here, where what was spent is counted
+            max_retries=1,
         )
 
 
@@ -312,7 +319,8 @@ def _read_tiff(content: bytes, part: GeoBox, bands: int, where: str) -> np.ndarr
         with MemoryFile(content) as memory, memory.open() as file:
             asked = (bands, *part.shape)
             if (file.count, *file.shape) != asked or file.dtypes[0] != "uint16":
-                raise TransferError(f"{where}: asked for {asked} of uint16, the server sent {(file.count, *file.shape)} of {file.dtypes[0]}")
+                sent = f"{(file.count, *file.shape)} of {file.dtypes[0]}"
+                raise TransferError(f"{where}: asked for {asked} of uint16, the server sent {sent}")
             if not file.transform.almost_equals(part.affine, precision=1e-3):
                 raise TransferError(f"{where}: the server sent another place, {tuple(file.transform)[:6]}")
             return file.read()
@@ -325,4 +333,4 @@ def _as_text(moment: datetime) -> str:
 
 
 def _tell(error: Exception) -> str:
-    return f"no answer ({type(error).__name__})" if isinstance(error, requests.RequestException) else str(error)[:400]
+    return f"no answer ({type(error).__name__})" if isinstance(error, requests.RequestException) else " ".join(str(error).split())[:300]

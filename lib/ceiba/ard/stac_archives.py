@@ -11,11 +11,11 @@ import pystac_client.stac_api_io
 import requests
 from odc.geo.geom import Geometry
 
-from ceiba.ard.archives import ArchiveSource
+from ceiba.ard.archives import ArchivedScene, ArchiveSource
 from ceiba.ard.downloads import retry
 from ceiba.ard.offers import Offer, read_item
 from ceiba.errors import CatalogError, InputError, SceneError, TransferError
-from ceiba.grids import Period
+from ceiba.grids import Period, Tile
 from ceiba.products import content_id
 from ceiba.providers import Collection, Provider, find_provider
 from ceiba.sources import Found, Selection
@@ -59,19 +59,23 @@ class NetworkArchive(ArchiveSource):
     def find(self, selection: Selection) -> Found:
         """Id of what is asked, not of what is answered: planning must not ask the network.
 
-        A period that is over is searched once; one that is not yet over is searched anew each day.
+        A period that is over is searched once; one that is not yet over is searched anew each day. A provider that the
+        catalogue names wrongly is a missing input: the area's other archives go on without it.
         """
-        provider = self.provider
+        try:
+            provider, collections = self.provider, self.collections
+        except CatalogError as error:
+            raise InputError(str(error)) from error
         today = datetime.now(UTC).date()
         asked = {
             "provider": [provider.name, provider.url],
-            "collections": [[each.name, dict(each.sensors), dict(each.assets)] for each in self.collections],
+            "collections": [[each.name, dict(each.sensors), dict(each.assets)] for each in collections],
             "day": today.isoformat() if selection.period.last_year >= today.year else "",
         }
         return Found(ids=(content_id(json.dumps(asked, sort_keys=True)),), title=provider.title)
 
-    def search(self, extent: Geometry, period: Period) -> Iterator[Offer | SceneError]:
-        """What the archive offers; a scene that cannot be described comes as its error."""
+    def search(self, tile: Tile, period: Period) -> Iterator[Offer | ArchivedScene | SceneError]:
+        """What the archive offers of a tile; a scene that cannot be described comes as its error."""
         raise CatalogError(f"driver {type(self).__name__} cannot search")
 
 
@@ -81,15 +85,15 @@ class StacArchiveSource(NetworkArchive):
     name = "stac_archive"
     kind = "stac"
 
-    def search(self, extent: Geometry, period: Period) -> Iterator[Offer | SceneError]:
-        """Scenes that touch ``extent`` in the years of ``period``.
+    def search(self, tile: Tile, period: Period) -> Iterator[Offer | SceneError]:
+        """Scenes that touch ``tile`` in the years of ``period``.
 
         Raises
         ------
         InputError
             Where the API does not answer, or not as a STAC API does, in any of the provider's attempts.
         """
-        place = extent.to_crs("EPSG:4326")
+        place = tile.extent.to_crs("EPSG:4326")
         for collection in self.collections:
             for item in self._ask(collection, place, period):
                 try:
