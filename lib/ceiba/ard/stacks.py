@@ -29,6 +29,7 @@ from ceiba.ard.encoding import scene_encoding, scene_sensor
 from ceiba.ard.sensors import Encoding, Sensor, known_names
 from ceiba.config import tell_gdal_the_endpoint
 from ceiba.errors import InputError
+from ceiba.providers import sign_address
 
 BLOCK_PX = 1024
 SMALLEST_BLOCK_PX = 128
@@ -324,6 +325,7 @@ class SceneStack:
         """The file, kept open by this thread: opening costs as much as reading a block."""
         handles: OrderedDict[str, rasterio.DatasetReader] = getattr(self._handles, "files", None) or OrderedDict()
         self._handles.files = handles
+        address = sign_address(address)  # with a newer token it is another one, and is opened again
         if address not in handles:
             handles[address] = rasterio.open(address)
             if len(handles) > OPEN_FILES:
