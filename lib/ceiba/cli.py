@@ -23,7 +23,7 @@ app = typer.Typer(
 area_app = typer.Typer(no_args_is_help=True, help="Areas: your own place and those that ship.")
 app.add_typer(area_app, name="area")
 # Where no terminal tells its width (logs, CI) tables need more than 80 columns.
-console = Console(width=None if sys.stdout.isatty() else 140)
+console = Console(width=None if sys.stdout.isatty() else 170)
 app.add_typer(make_review_app(console), name="review")
 errors = Console(stderr=True)
 log = logging.getLogger("ceiba")

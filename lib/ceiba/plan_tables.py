@@ -4,7 +4,7 @@ import csv
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from rich.table import Table
+from rich.table import Column, Table
 
 from ceiba.errors import StoreError
 from ceiba.estimates import BYTES_PER_GB, STATES, Budget, Estimate
@@ -18,8 +18,8 @@ MOST_UNITS_SHOWN = 200
 
 def notebook_table(estimates: Sequence[Sequence[Estimate]], budget: Budget) -> Table:
     """A row a notebook and area: units by state, and what those that are not done cost."""
-    columns = ("notebook", "area", "tiles", "periods", *STATES, "scenes a unit", "CPU hours", "memory GB", "storage GB")
-    table = Table(*columns, budget.prices.currency, title="ceiba plan")
+    columns = ("area", "tiles", "periods", *STATES, "scenes a unit", "CPU hours", "memory GB", "storage GB")
+    table = Table(Column("notebook", no_wrap=True), *columns, budget.prices.currency, title="ceiba plan")
     for units in estimates:
         tiles = {each.unit.tile.name for each in units}
         periods = sorted({str(each.unit.period) for each in units})
