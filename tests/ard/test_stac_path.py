@@ -1,6 +1,8 @@
 """The STAC path: search, plan, index and mosaic against a STAC API on loopback, whatever the servers do in between."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -266,3 +268,23 @@ def test_kinds_have_ids_of_their_own_and_the_token_is_no_part_of_them(stac, begi
     assert offer.dataset_id(REFERENCE) == next(
         scene for _, scene in ard.list_scenes(begin(), ["earth_search"]) if scene.name == offer.name
     ).dataset_id(REFERENCE)
+
+
+@pytest.mark.slow
+def test_a_second_run_of_the_command_mends_the_first(items, own_store, tmp_path, files, describe_provider, add_area):
+    bad = items[2]["id"]
+    with serve_stac(items, tmp_path) as url:
+        describe_provider(own_store, url)
+        area = add_area(own_store)
+        files.fail(f"{bad}/B11_20m.tif", "half", "stall", "503")
+        sources = ["--set", "sources=['earth_search']", "--set", "min_observations=1"]
+        command = [sys.executable, "-m", "ceiba.cli", "run", "ard", "mosaics", "--area", area, *sources]
+        first = subprocess.run(command, capture_output=True, text=True, timeout=600)
+        assert first.returncode == 1 and f"1 of 4 scenes did not arrive: {bad}" in first.stdout, first.stdout
+        assert len(scenes_of(area)) == 3
+        second = subprocess.run(command, capture_output=True, text=True, timeout=600)
+        assert second.returncode == 0, second.stdout
+    assert len(scenes_of(area)) == 4
+    (inventory,) = index.find_datasets(index.connect(), "scene_inventory")
+    assert inventory.metadata_doc["properties"]["ceiba:notes"]["indexed"] == 4
+    assert len(index.find_datasets(index.connect(), "geomedian_10m")) == 1
