@@ -7,6 +7,7 @@ one thread is timed by the processor, two threads by the clock. Ratios are the r
 ``hdstats`` and ``hdmedians`` join where they can be imported: they are built from source and not part of the lock.
 """
 
+import importlib
 import statistics
 import sys
 import time
@@ -168,14 +169,13 @@ def built_from_source(stack: np.ndarray) -> dict[str, Callable[[], np.ndarray]]:
         for gone in ("cwt", "ricker"):  # hdstats imports them from SciPy, which has them no longer
             if not hasattr(scipy.signal, gone):
                 setattr(scipy.signal, gone, None)
-        import hdstats
-
+        hdstats = importlib.import_module("hdstats")
         runs["hdstats"] = lambda: hdstats.nangeomedian_pcm(part, eps=PEER_STEP, maxiters=10_000).transpose(2, 0, 1)
     except ImportError:
         pass
     try:
         sys.modules.setdefault("imp", types.ModuleType("imp"))
-        import hdmedians
+        hdmedians = importlib.import_module("hdmedians")
 
         def by_hdmedians() -> np.ndarray:
             found = np.empty((*part.shape[:2], BANDS))
