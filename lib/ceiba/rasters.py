@@ -18,7 +18,7 @@ BLOCK_PX = 512
 def write_cog(
     path: Path, data: xr.DataArray, geobox: GeoBox, *, dtype: str, nodata: float, categorical: bool = False
 ) -> None:
-    """Write one band as a Cloud-Optimised GeoTIFF (OGC 21-026) with overviews.
+    """Write one band as a Cloud-Optimised GeoTIFF (OGC 21-026) with overviews, by Zstandard as GDAL reads it from 2.3 on.
 
     Parameters
     ----------
@@ -66,8 +66,9 @@ def write_cog(
             strips,
             path,
             driver="COG",
-            compress="deflate",
-            level=6,
+            # as small as deflate and written in half the time, which else is most of what a mosaic takes
+            compress="zstd",
+            level=1,
             blocksize=BLOCK_PX,
             bigtiff="if_safer",
             predictor="yes",
@@ -101,7 +102,6 @@ def _compare(written: Path, copy: Path) -> None:
     with rasterio.open(written) as first, rasterio.open(copy) as second:
         for row in range(0, first.height, STRIP_ROWS):
             window = Window(0, row, first.width, min(STRIP_ROWS, first.height - row))
-            if not np.array_equal(
-                first.read(1, window=window), second.read(1, window=window), equal_nan=first.dtypes[0].startswith("f")
-            ):
+            # by bytes, so that NaN equals NaN
+            if not np.array_equal(first.read(1, window=window).view("u1"), second.read(1, window=window).view("u1")):
                 raise StoreError(f"{copy} read back differs from what was written; is the disk full?")

@@ -65,18 +65,31 @@ def test_scenes_that_end_within_a_block_are_no_data_beyond(write_scene):
 
 def test_granules_of_one_overpass_are_one_date(write_scene):
     left, right = GRID[:, :250], GRID[:, 150:]
-    first, first_values, _ = write_scene(1, geobox=left)
-    second, second_values, _ = write_scene(2, geobox=right, time="2019-03-05T16:00:24Z")
+    first, first_values, first_quality = write_scene(1, geobox=left)
+    second, second_values, second_quality = write_scene(2, geobox=right, time="2019-03-05T16:00:24Z")
     other, *_ = write_scene(3, platform="landsat-7")
     stack = SceneStack([second, other, first], measurements=["red"], geobox=GRID)
     assert len(stack.times) == 2
     fused = next(scenes for scenes in stack.dates if len(scenes) == 2)
     assert [scene.dataset_id for scene in fused] == [str(first.id), str(second.id)]
-    band = stack.read().bands[0, [len(scenes) for scenes in stack.dates].index(2)]
-    expected = np.zeros(GRID.shape, np.uint16)
-    expected[:, 150:] = second_values[2]
-    expected[:, :250] = np.where(first_values[2] == 0, expected[:, :250], first_values[2])
-    np.testing.assert_array_equal(band, expected)
+    date = [len(scenes) for scenes in stack.dates].index(2)
+    block = stack.read()
+    expected = np.full(GRID.shape, np.nan)
+    expected[:, 150:] = np.where(second_quality == CLEAR, second_values[2], np.nan)
+    expected[:, :250] = np.where(first_quality == CLEAR, first_values[2], expected[:, :250])
+    np.testing.assert_array_equal(np.where(block.clear[date], block.bands[0, date], np.nan), expected)
+    part = stack.read(Window(140, 20, 60, 50))
+    np.testing.assert_array_equal(part.clear[date], block.clear[date, 20:70, 140:200])
+
+
+def test_bands_of_a_cloudy_block_are_not_even_read(write_scene, tmp_path):
+    scene, *_ = write_scene(1)
+    with rasterio.open(tmp_path / "scene_1" / "30m.tif", "r+") as file:
+        file.write(np.full((50, 60), 22280, np.uint16), 7, window=Window(0, 0, 60, 50))
+    stack = SceneStack([scene], measurements=["red", "nir"], geobox=GRID)
+    cloudy = stack.read(Window(0, 0, 60, 50))
+    assert not cloudy.clear.any() and (cloudy.bands == 0).all()
+    assert (stack.read().bands[:, 0, :50, :60] > 0).any()
 
 
 def test_another_grid_is_warped_the_same_in_every_block(write_scene):

@@ -76,7 +76,8 @@ class StackBlock:
     Attributes
     ----------
     bands
-        Numbers as stored, dims ``(band, time, y, x)``; signed 16-bit numbers are shifted up where unsigned ones are beside.
+        Numbers as stored, dims ``(band, time, y, x)``, no data on dates of which nothing is clear; signed 16-bit numbers are
+        shifted up where unsigned ones are beside.
     clear
         Whether an observation is clear, bool, dims ``(time, y, x)``.
     nodata, scale, offset
@@ -247,20 +248,28 @@ class SceneStack:
         return SIGNED_SHIFT if self.dtype == np.uint16 and _type_of(scene, self.measurements) == "int16" else 0
 
     def _read_date(self, scenes: list[StackedScene], window: Window, bands: np.ndarray, clear: np.ndarray) -> None:
-        """Fill one date from its scenes, the first that has data at a pixel."""
+        """Fill one date from its scenes, each pixel from the first that is clear and whole there."""
         self._read_scene(scenes[0], window, bands, clear)
         nodata = scenes[0].encoding.nodata + self._shift(scenes[0])
         for scene in scenes[1:]:
-            empty = (bands == nodata).any(axis=0)
-            if not empty.any():
+            lacking = ~clear | (bands == nodata).any(axis=0)
+            if not lacking.any():
                 return
             more, more_clear = np.empty_like(bands), np.empty_like(clear)
             self._read_scene(scene, window, more, more_clear)
-            np.copyto(bands, more, where=empty)
-            np.copyto(clear, more_clear, where=empty)
+            better = lacking & more_clear
+            np.copyto(bands, more, where=better)
+            np.copyto(clear, more_clear, where=better)
 
     def _read_scene(self, scene: StackedScene, window: Window, bands: np.ndarray, clear: np.ndarray) -> None:
+        """Read a scene; its bands stay on the disk, and are no data here, where no pixel of the window is clear."""
+        address, band = scene.places["quality"]
+        quality = self._read_file(address, [band], window, None, None, Resampling.nearest, scene.shift_m)[0]
+        np.take(self._masks[scene.sensor.name], quality, out=clear)
         nodata = scene.encoding.nodata
+        if not clear.any():
+            bands[...] = nodata + self._shift(scene)
+            return
         files: dict[str, list[tuple[int, int]]] = {}
         for position, name in enumerate(self.measurements):
             address, band = scene.places[name]
@@ -275,9 +284,6 @@ class SceneStack:
             read = self._read_file(address, numbers, window, out, nodata, resampling, scene.shift_m)
             if not straight:
                 bands[positions] = read.astype(np.int64) + shift if shift else read
-        address, band = scene.places["quality"]
-        quality = self._read_file(address, [band], window, None, None, Resampling.nearest, scene.shift_m)[0]
-        np.take(self._masks[scene.sensor.name], quality, out=clear)
 
     def _read_file(
         self,
