@@ -165,6 +165,7 @@ def add_tiny_area_to(store: Path, archive: Path, name: str = "tiny", years: tupl
     place = {
         "title": {"es": name, "en": name},
         "stages": ["ard", "mosaics", "change"],
+        "lacks": ["landsat_scenes"],
         "crs": TINY_CRS,
         "bounds": [left, top - TINY_SIZE_M, left + TINY_SIZE_M, top],
         "years": list(years),

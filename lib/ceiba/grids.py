@@ -113,6 +113,8 @@ class Place:
         First and last year with data.
     needs
         Samples (``catalogs/samples.yml``) without which the place cannot be used.
+    lacks
+        Products and sources of which the place has no data, so that notebooks that cannot do without are not planned on it.
     settings
         Per stage, what its notebooks ask by ``task.place_setting``: legend, network, resolution.
     country
@@ -128,6 +130,7 @@ class Place:
     years: Period
     tiles: tuple[Tile, ...]
     needs: tuple[str, ...] = ()
+    lacks: tuple[str, ...] = ()
     settings: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
     country: str = ""
 
@@ -211,6 +214,7 @@ def _read_place(area: str, name: str, entry: Mapping) -> Place:
         years=Period(*entry["years"]),
         tiles=_read_tiles(area, name, entry),
         needs=tuple(entry.get("needs", ())),
+        lacks=tuple(entry.get("lacks", ())),
         settings=entry.get("settings", {}),
         country=entry.get("country", ""),
     )

@@ -168,12 +168,24 @@ def resolve_area(area: str, stage: str) -> tuple[Area, Place]:
     return found, place
 
 
+def find_lacking(notebook: str, place: Place) -> list[str]:
+    """Inputs without which a notebook cannot be, and of which a place has no data (``lacks`` in ``grids.yml``)."""
+    needed = dict.fromkeys(
+        rule.name for definition in products_of(notebook) for rule in definition.inputs if rule.required
+    )
+    return [name for name in needed if name in place.lacks]
+
+
 def make_unit(notebook: str, given: Mapping[str, object]) -> Unit:
     """The unit that a notebook with these parameters stands for; raises on parameters that do not fit it."""
     notebook_path(notebook)
     parameters = check_parameters(notebook, given)
     stage = notebook_stage(notebook)
     area, place = resolve_area(str(parameters["area"]), stage)
+    lacking = find_lacking(notebook, place)
+    if lacking and area.name != FALLBACK_AREA:
+        log.warning("%s runs on the simulated area: %s has no %s", notebook, place.name, ", ".join(lacking))
+        area, place = resolve_area(FALLBACK_AREA, stage)
     fell_back = area.name != parameters["area"]
     definitions = products_of(notebook)
     per = definitions[0].per if definitions else "area span"
@@ -197,11 +209,15 @@ def list_units(
 ) -> list[Unit]:
     """Units of a notebook on an area: its tiles times its years (or one span), with ``settings`` as parameters.
 
-    Raises :class:`AreaError` where no year of the place is left.
+    There are none where the place has no data of what the notebook cannot do without (``lacks`` in ``grids.yml``). Raises :class:`AreaError` where no year of the place is left.
     """
     parameters = check_parameters(notebook, {"area": area} | dict(settings or {}))
     stage = notebook_stage(notebook)
     found_area, place = resolve_area(area, stage)
+    lacking = find_lacking(notebook, place)
+    if lacking:
+        log.warning("%s is left out on %s: %s has no %s", notebook, area, place.name, ", ".join(lacking))
+        return []
     per = products_of(notebook)[0].per
     fell_back = found_area.name != area
     wanted = place.years if years is None or fell_back else years

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from ceiba.ard.band_adjustment import adjust_bands, load_lines
+from ceiba.ard.band_adjustment import adjust_bands, load_lines, oli_lines
 from ceiba.errors import SceneError
 
 
@@ -41,6 +41,22 @@ def test_the_same_instrument_stays_as_it_is():
     original = scene(red=0.1)
     xr.testing.assert_equal(adjust_bands(original, sensor="landsat_9", to="landsat_8"), original)
     assert "bands_of" not in original.attrs
+
+
+def test_lines_of_stacks_are_the_published_ones():
+    # Roy et al. 2016, table 2, reduced major axis; Landsat 5 has no line of its own, Landsat 8 and 9 need none.
+    lines = oli_lines(["landsat_8_l2_c2", "landsat_7_l2_c2", "landsat_5_l2_c1", "landsat_9_l2_c2"], ["blue", "swir_2"])
+    published = {"blue": (0.9785, -0.0095), "swir_2": (0.9949, 0.0029)}
+    assert lines == {"landsat_7_l2_c2": published, "landsat_5_l2_c1": published}
+    by_formula = adjust_bands(scene(blue=0.1), sensor="landsat_7", to="landsat_8")["blue"][0]
+    assert by_formula == pytest.approx(0.9785 * 0.1 - 0.0095, abs=1e-7)
+
+
+def test_stacks_of_what_has_no_line_are_refused():
+    with pytest.raises(SceneError, match="no band adjustment from rapideye.*landsat_5.*landsat_7"):
+        oli_lines(["rapideye_l3a"], ["red"])
+    with pytest.raises(SceneError, match="nir_narrow of sentinel_2_l2a is nir of OLI"):
+        oli_lines(["sentinel_2_l2a"], ["nir_narrow"])
 
 
 def test_stays_lazy():

@@ -181,7 +181,7 @@ def test_the_plan_lists_units_and_holds_them_against_a_budget(store, tmp_path):
     shown = runner.invoke(app, [*arguments, "--units", "--csv", str(tmp_path / "u.csv"), "--budget", "5000"])
     assert shown.exit_code == 0 and "is within the budget of 5,000.00 USD" in shown.output and "empty" in shown.output
     rows = list(csv.DictReader((tmp_path / "u.csv").open()))
-    assert len(rows) == 17
+    assert len(rows) == 25
     (thin,) = (row for row in rows if row["period"] == "2012" and row["notebook"].endswith("indices"))
     assert thin["input_years"] == "landsat_scenes 2011--2012" and thin["state"] == "empty"
     assert sum(float(row["cost"]) for row in rows) > 0

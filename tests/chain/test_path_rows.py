@@ -16,6 +16,7 @@ from ceiba.errors import AreaError, ParameterError
 from ceiba.grids import Period, Tile, find_area
 from ceiba.path_rows import PathRow, path_rows_within
 from ceiba.places import add_path_row, find_country
+from ceiba.plan import list_units
 
 # Middle of the corner coordinates in the scenes' own metadata (MTL), of whole scenes [degrees].
 SCENE_CENTERS = {(7, 59): (-73.562, 1.450), (224, 63): (-50.073, -4.333), (139, 45): (86.963, 21.667)}
@@ -109,7 +110,8 @@ def test_a_box_is_covered_by_its_path_rows():
     assert PathRow(7, 59) in found and len(found) < 10
 
 
-def test_twenty_annual_mosaics_of_one_path_row_are_planned(store, tmp_path):
+@pytest.mark.parametrize("notebook", ["01_make_geomedian", "04_make_landsat_mosaics"])
+def test_twenty_annual_mosaics_of_one_path_row_are_planned(own_store, tmp_path, notebook):
     runner = CliRunner()
     added = runner.invoke(app, ["area", "add", "colombia_007059", "--path-row", "7/59", "--years", "1996:2015"])
     assert added.exit_code == 0, added.output
@@ -123,11 +125,15 @@ def test_twenty_annual_mosaics_of_one_path_row_are_planned(store, tmp_path):
 
     units = tmp_path / "units.csv"
     shown = runner.invoke(
-        app, ["plan", "02_mosaics/01_make_geomedian", "--area", "colombia_007059", "--csv", str(units)], catch_exceptions=False
+        app, ["plan", f"02_mosaics/{notebook}", "--area", "colombia_007059", "--csv", str(units)], catch_exceptions=False
     )
     assert shown.exit_code == 0 and "20 units" in shown.output
     lines = units.read_text().splitlines()[1:]
     assert [re.search(r",(\d{4}),", line)[1] for line in lines] == [str(year) for year in range(1996, 2016)]
+    if notebook == "04_make_landsat_mosaics":
+        # The first years are thin: the table names 1997 to 2000 for 2000, and so four years for those before.
+        (product, *_) = list_units(f"02_mosaics/{notebook}", "colombia_007059", years=Period(2000, 2000))[0].products
+        assert product.name == "geomedian_30m" and "landsat_scenes 1997--2000" in lines[4]
     with pytest.raises(AreaError, match="exists already"):
         add_path_row("colombia_007059", PathRow(7, 59), years=Period(1996, 2015))
 

@@ -13,8 +13,10 @@ from shapely.geometry import box
 from ceiba import catalog
 from ceiba.errors import CatalogError, InputError, ParameterError
 from ceiba.file_sources import LabelledSoundsSource, RasterSource, RecordingsSource, TableSource, VectorSource
-from ceiba.grids import Period, find_area
-from ceiba.plan import choose_notebooks, make_unit, resolve_area
+from ceiba.grids import Period, find_area, load_areas
+from ceiba.plan import choose_notebooks, list_units, make_unit, resolve_area
+from ceiba.products import load_definitions
+from ceiba.run import plan_chains
 from ceiba.sources import Selection
 
 
@@ -36,6 +38,24 @@ def test_a_stage_without_its_sample_runs_on_the_simulated_area(monkeypatch, stor
     assert resolve_area("sample", "mosaics")[1].name == "romania"
     unit = make_unit("06_integrity/02_map_integrity", {"area": "sample"})
     assert unit.area.name == "simulated" and unit.run_parameters()["area"] == "simulated"
+
+
+def test_what_a_place_lacks_is_not_planned_there_and_runs_by_hand_on_the_simulated_area(store):
+    notebook = "02_mosaics/04_make_landsat_mosaics"
+    assert find_area("sample").place("mosaics").lacks == ("landsat_scenes",)
+    assert list_units(notebook, "sample") == []
+    assert len(list_units("02_mosaics/02_make_indices", "sample")) == 5  # can do without Landsat
+    chains = plan_chains([notebook], ["sample", "simulated"])
+    assert {place for place, _ in chains} == {"simulated"}
+    assert make_unit(notebook, {"area": "sample"}).area.name == "simulated"
+    assert make_unit(notebook, {"area": "mexico"}).area.name == "mexico"
+
+
+def test_places_lack_what_exists_elsewhere():
+    for area in load_areas().values():
+        for place in area.places:
+            unknown = [name for name in place.lacks if name not in load_definitions()]
+            assert not unknown, f"{area.name}, {place.name}: {unknown}"
 
 
 def test_unknown_sources_and_stages_name_what_exists():

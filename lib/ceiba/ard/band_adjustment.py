@@ -1,15 +1,20 @@
 """Reflectance of one sensor as the bands of another would see it."""
 
 import functools
+from collections.abc import Iterable, Mapping, Sequence
 
 import pandas as pd
 import xarray as xr
 
+from ceiba.ard.sensors import find_sensor
 from ceiba.config import project_root
 from ceiba.errors import SceneError
 
 # The Operational Land Imager of Landsat 8, and its twin on Landsat 9, to which all others are fitted.
 REFERENCE = ("landsat_8", "landsat_9")
+# No line is published for the Thematic Mapper. Its bands are nearly those of ETM+ (Chander, Markham and Helder 2009,
+# doi:10.1016/j.rse.2009.01.007, tables 3 and 4), so it takes that line.
+TAKEN_FOR = {"landsat_4": "landsat_7", "landsat_5": "landsat_7"}
 
 
 def adjust_bands(reflectance: xr.Dataset, *, sensor: str, to: str) -> xr.Dataset:
@@ -57,6 +62,46 @@ def adjust_bands(reflectance: xr.Dataset, *, sensor: str, to: str) -> xr.Dataset
             result, name = (result - line["offset"]) / line["slope"], line["band"]
         adjusted[name] = result.astype(values.dtype).assign_attrs(values.attrs)
     return xr.Dataset(adjusted, attrs=reflectance.attrs | {"bands_of": to})
+
+
+def oli_lines(sensors: Iterable[str], bands: Sequence[str]) -> Mapping[str, Mapping[str, tuple[float, float]]]:
+    """The lines of :func:`adjust_bands` to OLI as gains and lifts of stored numbers, which cost a stack of scenes nothing.
+
+    Landsat 5 takes the line of Landsat 7: the Thematic Mapper has nearly the bands of ETM+, and no line of its own.
+
+    Parameters
+    ----------
+    sensors
+        Names in ``catalogs/sensors.yml``, such as landsat_7_l2_c2.
+    bands
+        Names of reflectance bands.
+
+    Returns
+    -------
+    Mapping
+        Sensor to ``{band: (gain, lift)}``, for :class:`ceiba.ard.stacks.SceneStack`; reflectance [1] in the bands of OLI is
+        ``gain * reflectance + lift``. Sensors that are OLI themselves are left out.
+
+    Raises
+    ------
+    SceneError
+        On a sensor or a band without a published line, and on one whose band gets another name.
+    """
+    lines = {}
+    for name in dict.fromkeys(sensors):
+        platform = find_sensor(name).platforms[0].replace("-", "_")
+        platform = TAKEN_FOR.get(platform, platform)
+        if platform in REFERENCE:
+            continue
+        if platform not in load_lines().index.unique("sensor"):
+            known = ", ".join([*TAKEN_FOR, *load_lines().index.unique("sensor")])
+            raise SceneError(f"no band adjustment from {name} to OLI; there are lines of {known}")
+        found = {band: _line(platform, "band", band) for band in bands}
+        renamed = [band for band, line in found.items() if line["reference_band"] != band]
+        if renamed:
+            raise SceneError(f"{', '.join(renamed)} of {name} is {found[renamed[0]]['reference_band']} of OLI: rename it first")
+        lines[name] = {band: (float(line["slope"]), float(line["offset"])) for band, line in found.items()}
+    return lines
 
 
 @functools.cache

@@ -1,6 +1,6 @@
 """Clear observations: what is left of the scenes of a tile after the mask and the rejection of scenes."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import pandas as pd
 import xarray as xr
@@ -146,6 +146,7 @@ def open_stack(
     measurements: Sequence[str],
     resolution_m: float,
     sensor: str = "s2_l2a_scenes",
+    adjust: Mapping[str, Mapping[str, tuple[float, float]]] | None = None,
 ) -> SceneStack:
     """The accepted scenes of a tile and period, to be read block by block.
 
@@ -153,6 +154,8 @@ def open_stack(
     ----------
     task, measurements, resolution_m, sensor
         As in :func:`open_clear`.
+    adjust
+        Sensor to ``{measurement: (gain, lift)}``, as of :func:`ceiba.ard.band_adjustment.oli_lines`; none by default.
 
     Raises
     ------
@@ -168,7 +171,33 @@ def open_stack(
     if not datasets:
         raise InputError(f"{task.unit}: no accepted scene of {sensor}")
     options = {"classes": classes, "shifts_m": {name: (shift.x_m, shift.y_m) for name, shift in shifts.items()}}
+    options |= {"adjust": adjust}
     return SceneStack(datasets, measurements=measurements, geobox=task.geobox(resolution_m), **options)
+
+
+def tabulate_scenes(task: Task, sensor: str) -> pd.DataFrame:
+    """The scenes of a tile and its input years, in order of time.
+
+    Parameters
+    ----------
+    task, sensor
+        As in :func:`open_clear`.
+
+    Returns
+    -------
+    pd.DataFrame
+        ``date`` (ISO 8601), ``platform``, ``sensor`` (name in ``catalogs/sensors.yml``) and ``scene``, its label.
+    """
+    rows = [
+        {
+            "date": dataset.center_time.date().isoformat(),
+            "platform": str(dataset.metadata_doc["properties"].get("eo:platform", "")),
+            "sensor": scene_sensor(dataset).name,
+            "scene": str(dataset.metadata_doc.get("label", dataset.id)),
+        }
+        for dataset in task.datasets(sensor)
+    ]
+    return pd.DataFrame(rows).sort_values(["date", "scene"], ignore_index=True)
 
 
 def accepted_scenes(task: Task) -> tuple[set[str], tuple[str, ...], dict[str, Shift]]:

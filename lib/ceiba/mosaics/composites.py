@@ -17,6 +17,7 @@ from ceiba.spectral_indices import compute_index
 from ceiba.tasks import Task
 
 CWBG_BANDS = ("ndwi", "ndbi", "ndvi")
+LANDSAT_INDICES = ("ndvi", "ndwi", "ndbi", "bu", "mndwi", "nbr")
 METHODS = ("geomedian", "medoid", "median", "max_ndvi", "most_recent")
 SELECTING = ("medoid", "max_ndvi", "most_recent")
 """Methods whose mosaic is made of whole observations, so that every pixel has a date."""
@@ -216,6 +217,26 @@ def cwbg(bands: xr.Dataset) -> xr.Dataset:
         ``ndwi`` [1], ``ndbi`` [1] and ``ndvi`` [1], dims ``(y, x)``.
     """
     return xr.Dataset({name: compute_index(name, bands) for name in CWBG_BANDS})
+
+
+def landsat_indices(mosaic: xr.Dataset) -> xr.Dataset:
+    """The indices of a mosaic of Landsat that :data:`LANDSAT_INDICES` names.
+
+    A reflectance below 0 is an atmospheric correction, or a line from sensor to sensor, gone too far, mostly over dark
+    water. It counts as 0, so that a normalized difference stays within -1 and 1; where both bands are 0 there is no index.
+
+    Parameters
+    ----------
+    mosaic
+        ``green red nir swir_1 swir_2`` as surface reflectance [1], dims ``(y, x)``, NaN is no data.
+
+    Returns
+    -------
+    xr.Dataset
+        Each index [1], dims ``(y, x)``, float32 where the bands are.
+    """
+    light = mosaic[["green", "red", "nir", "swir_1", "swir_2"]].clip(min=0, keep_attrs=True)
+    return xr.Dataset({name: compute_index(name, light) for name in LANDSAT_INDICES})
 
 
 def open_water_stack(task: Task) -> SceneStack:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import matplotlib
 import numpy as np
+import pandas as pd
 import xarray as xr
 from matplotlib.axes import Axes
 from PIL import Image, ImageDraw, ImageFont
@@ -72,6 +73,16 @@ def draw_composite(axes: Axes, image: xr.Dataset, composite: str) -> None:
     bands = COMPOSITES[composite]
     axes.imshow(stretch(image, bands, stretch_limits([image], bands)), extent=extent_m(image))
     _label_axes(axes)
+
+
+def platform_table(scenes: pd.DataFrame) -> pd.DataFrame:
+    """Number of scenes, first and last day by platform, with headings in all languages, of a table of scenes.
+
+    ``scenes`` has a row a scene, with ``date`` (ISO 8601) and ``platform``, as of :func:`ceiba.ard.tabulate_scenes`.
+    """
+    days = scenes.groupby("platform")["date"].agg(["count", "min", "max"])
+    days.columns = [labels.both(f"mosaics.{name}") for name in ("scenes", "first_day", "last_day")]
+    return days.rename_axis(labels.both("mosaics.platform"))
 
 
 def stretch(image: xr.Dataset, bands: Sequence[str], limits: Limits) -> np.ndarray:

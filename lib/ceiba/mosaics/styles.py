@@ -9,8 +9,10 @@ from xml.etree import ElementTree
 import numpy as np
 import xarray as xr
 import yaml
+from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure
 
 from ceiba import labels
 from ceiba.config import project_root
@@ -120,6 +122,19 @@ def show_styled(axes: Axes, values: xr.DataArray, product: str) -> None:
     """Draw a measurement, dims ``(y, x)`` and named as in its ``product``, in its own colors with its color bar."""
     style = find_style(product, str(values.name))
     display.show_map(axes, values, label=style.label, cmap=style.colormap, limits=style.range)
+
+
+def draw_maps(layers: xr.Dataset, product: str, *, title: str, columns: int = 3) -> Figure:
+    """A figure with the measurements of a ``product``, dims ``(y, x)``, each in its own colors, ``columns`` in a row."""
+    names = list(layers.data_vars)
+    rows = -(-len(names) // columns)
+    figure, axes = plt.subplots(rows, columns, figsize=(4.6 * columns, 4.3 * rows), layout="constrained", squeeze=False)
+    for place in axes.ravel()[len(names) :]:
+        place.set_axis_off()
+    for name, place in zip(names, axes.ravel(), strict=False):
+        show_styled(place, layers[name], product)
+    figure.suptitle(title)
+    return figure
 
 
 def write_styles(folder: str | Path) -> list[Path]:
