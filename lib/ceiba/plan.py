@@ -209,7 +209,8 @@ def list_units(
 ) -> list[Unit]:
     """Units of a notebook on an area: its tiles times its years (or one span), with ``settings`` as parameters.
 
-    There are none where the place has no data of what the notebook cannot do without (``lacks`` in ``grids.yml``). Raises :class:`AreaError` where no year of the place is left.
+    There are none where the place has no data of what the notebook cannot do without (``lacks`` in ``grids.yml``).
+    Raises :class:`AreaError` where no year of the place is left.
     """
     parameters = check_parameters(notebook, {"area": area} | dict(settings or {}))
     stage = notebook_stage(notebook)

@@ -12,6 +12,7 @@ import yaml
 import ceiba
 from ceiba import ard, input_years, plan
 from ceiba import cube as index
+from ceiba.ard.sensors import clear_mask_of_bits, find_sensor
 from ceiba.config import project_root
 from ceiba.mosaics import composites, styles
 from ceiba.mosaics.display import platform_table
@@ -22,11 +23,12 @@ from ceiba.mosaics.wofs import WOFS_BANDS
 from ceiba.simulation import landsat, layout
 from ceiba.simulation.area import write_scenes
 from ceiba.simulation.layout import block_mean
-from ceiba.simulation.scenes import plan_scenes, sun_position_deg
+from ceiba.simulation.scenes import plan_scenes, sky_of, sun_position_deg
 from ceiba.simulation.spectra import BANDS
 from ceiba.simulation.world import ground_reflectance, make_world
 
 SEED = 7
+SEVEN = "landsat_7_l2_c2"
 NOTEBOOK = "02_mosaics/04_make_landsat_mosaics"
 OPTIONS = {"tile": "", "year": 0, "min_observations": 1, "adjust_bands": True, "threads": 1}
 TABLES = {
@@ -125,17 +127,15 @@ def write_products(task):
     return mosaic, stack, task.write(made | {"water_30m": water})
 
 
-def contrasts(image, gaps):
-    """Mean inside the gaps of each date less that outside [1]."""
-    return np.array([np.nanmean(image[gap]) - np.nanmean(image[~gap]) for gap in gaps])
-
-
 @pytest.mark.slow
 def test_a_thin_year_of_landsat_7_is_made_of_two_without_stripes(own_store, tmp_path, world, monkeypatch):
     write_scenes(tmp_path, world, "landsat_7")
     add_area(own_store, "thin", tmp_path / "scenes", [2018, 2020])
     alone = ceiba.begin(NOTEBOOK, area="thin", **OPTIONS)
     assert len(alone.datasets("landsat_scenes")) == 8
+    one_year = ard.open_stack(
+        alone, measurements=WOFS_BANDS, resolution_m=30, sensor="landsat_scenes", adjust=ard.oli_lines([SEVEN], WOFS_BANDS)
+    )
 
     path = own_store / "areas" / "thin" / "area.yml"
     area = yaml.safe_load(path.read_text())
@@ -152,42 +152,49 @@ def test_a_thin_year_of_landsat_7_is_made_of_two_without_stripes(own_store, tmp_
         assert properties["ceiba:input_period"] == {"landsat_scenes": "2019--2020"}
         assert properties["ceiba:period"] == "2020"
 
-    # Stripes: what the mosaic has in the gaps beside what the same dates would give without gaps, held against the same
-    # measure of gaps that lie elsewhere.
-    read = stack.read(all_dates=True)
-    plans = [each for each in plan_scenes(SEED, "landsat_7") if each.time.year in (2019, 2020)]
-    shape = read.clear.shape[1:]
-    places = [landsat.gaps_of(SEED, each) for each in plans]
-    gaps = np.stack([landsat.slc_off_gaps(shape, place) for place in places])
-    assert not read.clear[gaps].any()
-    monkeypatch.setattr(landsat, "slc_off_gaps", lambda shape, place: np.zeros(shape, bool))
-    whole_scenes = [landsat.landsat_scene(world, each, landsat_sky(each), sensor="landsat_7_l2_c2") for each in plans]
-    monkeypatch.undo()
-    whole_mosaic = mosaic_of(whole_scenes, read)
+    # Which dates a pixel has follows the gaps, and the seasons differ, so that no mosaic is quite free of stripes. They are
+    # hardly more than the same measure finds by chance, for gaps that lie elsewhere; on ground that stands still there is
+    # none (tests/simulation/test_landsat.py).
+    wide, chance = stripes_of(mosaic, stack, world, (2019, 2020), monkeypatch)
+    narrow = geomedian_of_stack(one_year)
     for band in ("red", "nir"):
-        error = (mosaic[band] - whole_mosaic[band]).values
-        found = np.sqrt(np.mean(contrasts(error, gaps) ** 2))
-        elsewhere = []
-        for phase in np.arange(3, landsat.GAP_PERIOD_PX, 3):
-            moved = [landsat.GapPlace(place.track_km, place.phase_px + phase) for place in places]
-            other = np.stack([landsat.slc_off_gaps(shape, place) for place in moved])
-            elsewhere.append(np.sqrt(np.mean(contrasts(error, other) ** 2)))
-        print(f"{band}: stripes {found:.5f}, of gaps elsewhere {np.mean(elsewhere):.5f} to {max(elsewhere):.5f}; "
-              f"no data {float(np.isnan(mosaic[band]).mean()):.2%}, {float(mosaic['count'].mean()):.1f} observations")
-        assert found < 0.005, "more than surface reflectance is certain"
+        print(f"{band}: stripes {wide[band]:.5f} (gaps elsewhere {min(chance[band]):.5f} to {max(chance[band]):.5f}), "
+              f"no data {float(np.isnan(mosaic[band]).mean()):.2%}, of one year {float(np.isnan(narrow[band]).mean()):.2%}")
+        assert wide[band] < 1.25 * max(chance[band])
+        assert wide[band] < 0.01
+    assert np.isnan(mosaic["nir"]).mean() < 0.2 * np.isnan(narrow["nir"]).mean()
 
 
-def landsat_sky(each):
-    from ceiba.simulation.scenes import sky_of
+def contrast(image, gaps):
+    """Mean inside the gaps of a date less that outside [1], root mean square of all dates."""
+    return float(np.sqrt(np.mean([(np.nanmean(image[gap]) - np.nanmean(image[~gap])) ** 2 for gap in gaps])))
 
-    return sky_of(SEED, each)
+
+def stripes_of(mosaic, stack, world, years, monkeypatch):
+    """Contrast at the gaps of what a mosaic differs from that of the same dates without gaps; and at gaps moved elsewhere."""
+    plans = [each for each in plan_scenes(SEED, "landsat_7") if each.time.year in years]
+    places = [landsat.gaps_of(SEED, each) for each in plans]
+    clear = stack.read(all_dates=True).clear
+    gaps = np.stack([landsat.slc_off_gaps(clear.shape[1:], place) for place in places])
+    assert not clear[gaps].any()
+    moved = [
+        [landsat.GapPlace(place.track_km, place.phase_px + phase) for place in places]
+        for phase in np.arange(3, landsat.GAP_PERIOD_PX - 2, 3)
+    ]
+    others = [np.stack([landsat.slc_off_gaps(clear.shape[1:], place) for place in each]) for each in moved]
+    with monkeypatch.context() as patch:
+        patch.setattr(landsat, "slc_off_gaps", lambda shape, place: np.zeros(shape, bool))
+        whole = mosaic_of(
+            [landsat.landsat_scene(world, each, sky_of(SEED, each), sensor=SEVEN) for each in plans]
+        )
+    errors = {band: (mosaic[band] - whole[band]).values for band in ("red", "nir")}
+    at_gaps = {band: contrast(error, gaps) for band, error in errors.items()}
+    return at_gaps, {band: [contrast(error, other) for other in others] for band, error in errors.items()}
 
 
-def mosaic_of(made, read):
-    """Geomedian of scenes in memory, adjusted as the stack ``read`` was."""
-    from ceiba.ard.sensors import clear_mask_of_bits, find_sensor
-
-    sensor = find_sensor("landsat_7_l2_c2")
+def mosaic_of(made):
+    """Geomedian of scenes of Landsat 7 in memory, adjusted as the notebook does."""
+    sensor = find_sensor(SEVEN)
     lines = ard.oli_lines([sensor.name], WOFS_BANDS)[sensor.name]
     quality = xr.DataArray(np.stack([each["quality"] for each in made]), dims=("time", "y", "x"))
     clear = clear_mask_of_bits(quality, sensor.quality_classes, unwanted=sensor.unwanted)

@@ -9,6 +9,6 @@ from ceiba.ard.sensors import Encoding, Sensor, clear_mask, find_sensor, sensor_
 
 __all__ = [
     "Encoding", "Sensor", "check_arrived", "clear_mask", "count_clear", "fetch_scenes", "find_sensor", "index_archive",
-    "list_scenes", "oli_lines", "open_clear", "open_stack", "plan_fetch", "plan_table", "resolve_encoding", "scene_encoding", "scene_sensor",
-    "sensor_of_product", "tabulate_scenes",
+    "list_scenes", "oli_lines", "open_clear", "open_stack", "plan_fetch", "plan_table", "resolve_encoding", "scene_encoding",
+    "scene_sensor", "sensor_of_product", "tabulate_scenes",
 ]  # fmt: skip

@@ -100,8 +100,11 @@ class StackBlock:
     def reflectance(self) -> np.ndarray:
         """Clear reflectance [1], float32 with NaN, dims ``(band, time, y, x)``."""
         seen = self.clear & (self.bands != self.nodata[:, None, None]).all(axis=0)
-        values = self.bands * self.scale.T[:, :, None, None] + self.offset.T[:, :, None, None]
-        return np.where(seen, values, np.nan).astype(np.float32)
+        values = np.empty(self.bands.shape, np.float32)
+        for band, date in np.ndindex(values.shape[:2]):  # one at a time: all at once would take several times the memory
+            values[band, date] = self.bands[band, date] * self.scale[date, band] + self.offset[date, band]
+        values[:, ~seen] = np.nan
+        return values
 
     def as_dataset(self) -> tuple[xr.Dataset, xr.DataArray]:
         """Bands and clear mask, dims ``(time, y, x)``.
