@@ -1,15 +1,25 @@
 """The geomedian by JAX against the compiled one, a float64 reference and geometry, on the device that JAX has here."""
 
+import subprocess
+import sys
+
+import jax
 import numpy as np
 import pytest
 import xarray as xr
+from affine import Affine
+from odc.geo.geobox import GeoBox
 
+from ceiba.ard.stacks import SceneStack
 from ceiba.errors import InputError
+from ceiba.mosaics import geomedian as compiled
 from ceiba.mosaics import geomedian_jax as module
-from ceiba.mosaics.geomedian import geomedian_of_arrays
+from ceiba.mosaics.geomedian import choose_engine, geomedian, geomedian_of_arrays
 from ceiba.mosaics.geomedian_jax import DeviceError, geomedian_jax
 from ceiba.mosaics.geomedian_reference import geomedian_float64
+from ceiba.mosaics.streaming import geomedian_of_stack
 
+STACK_GRID = ((300, 400), Affine(30, 0, 500_010, 0, -30, 1_300_020), "EPSG:32616")
 ROMANIA = "eo/s2_l2a_timeseries_romania"
 BANDS = {10: ["B2", "B3", "B4", "B8"], 20: ["B3", "B4", "B8A", "B11"]}
 EQUAL = 1e-5  # reflectance, and the units of the deviations
@@ -185,3 +195,57 @@ def test_a_device_that_computes_something_else_is_found_out(monkeypatch):
     counts = make_scenes(4, 8, 12, seed=8)
     with pytest.raises(DeviceError, match="of 64 pixels that were checked; take another version of jax"):
         geomedian_jax(list(counts), np.ones(counts.shape[1:], bool), **STORED)
+
+
+def test_the_engine_is_chosen_by_name(write_scene):
+    scenes = make_scenes(4, 9, 24, seed=5)
+    names, dims = ["blue", "green", "red", "nir"], ("time", "y", "x")
+    bands = xr.Dataset({name: (dims, band, STORED) for name, band in zip(names, scenes, strict=True)})
+    by_name = {engine: geomedian(bands, engine=engine) for engine in ("numba", "jax", "auto")}
+    np.testing.assert_array_equal(by_name["jax"]["nir"], geomedian_jax(list(scenes), np.ones((9, 24, 24), bool), **STORED)[3])
+    for name in by_name["numba"].data_vars:
+        np.testing.assert_allclose(by_name["jax"][name], by_name["numba"][name], rtol=0, atol=3e-5)
+    lazy = geomedian(bands.chunk({"y": 12}), engine="jax")
+    np.testing.assert_allclose(lazy["red"].compute(), by_name["jax"]["red"], rtol=0, atol=EQUAL)
+
+    written = [write_scene(seed, time=f"2019-03-{seed:02d}T16:00:00Z")[0] for seed in range(1, 7)]
+    stack = SceneStack(written, measurements=["green", "red", "nir"], geobox=GeoBox(*STACK_GRID)[:40, :60])
+    numba, by_jax = (geomedian_of_stack(stack, engine=engine) for engine in ("numba", "jax"))
+    short = geomedian_of_stack(stack, engine="jax", deviations=False)
+    assert list(by_jax.data_vars) == list(numba.data_vars) and list(short.data_vars) == ["green", "red", "nir", "count"]
+    for name in numba.data_vars:
+        np.testing.assert_allclose(by_jax[name], numba[name], rtol=0, atol=5e-5)
+    np.testing.assert_array_equal(short["nir"], by_jax["nir"])
+
+
+def test_dates_stored_in_several_ways_are_read_alike_by_both_engines():
+    scenes = make_scenes(4, 9, 16, seed=6)
+    scale = np.repeat([[1e-4], [2e-4], [1e-4]], 3, axis=0) * np.ones(4)
+    options = {"nodata": np.repeat([0, 0, 7], 3), "scale": scale, "offset": np.linspace(-0.1, 0, 9)[:, np.newaxis]}
+    clear = np.ones(scenes.shape[1:], bool)
+    expected = geomedian_of_arrays(list(scenes), clear, tolerance=EXACT, **options)
+    found = geomedian_of_arrays(list(scenes), clear, engine="jax", **options)
+    np.testing.assert_array_equal(found[-1], expected[-1])
+    np.testing.assert_allclose(found, expected, rtol=0, atol=2 * EQUAL)
+
+
+def test_auto_takes_jax_where_it_has_a_device(monkeypatch):
+    assert choose_engine("auto") == ("numba" if jax.default_backend() == "cpu" else "jax")
+    monkeypatch.setattr(compiled, "entry_points", lambda group: [group])
+    for backend, engine in (("gpu", "jax"), ("tpu", "jax"), ("cpu", "numba")):
+        monkeypatch.setattr(jax, "default_backend", lambda backend=backend: backend)
+        assert choose_engine("auto") == engine
+    with pytest.raises(InputError, match="no engine 'cuda'; there are auto, numba, jax"):
+        choose_engine("cuda")
+
+
+def test_without_plugins_jax_is_not_imported():
+    code = (
+        "import sys, importlib.metadata, importlib.util as u\n"
+        "from ceiba.mosaics import geomedian as g\n"
+        "g.entry_points = lambda group: []\n"
+        "g.importlib.util.find_spec = lambda name: None\n"
+        "assert g.choose_engine('auto') == 'numba'\n"
+        "assert 'jax' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

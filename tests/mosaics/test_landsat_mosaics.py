@@ -20,6 +20,7 @@ from ceiba.mosaics.geomedian import geomedian
 from ceiba.mosaics.streaming import geomedian_of_stack, reduce_stack
 from ceiba.mosaics.water import annual_water
 from ceiba.mosaics.wofs import WOFS_BANDS
+from ceiba.notebooks import read_parameters
 from ceiba.simulation import landsat, layout
 from ceiba.simulation.area import write_scenes
 from ceiba.simulation.layout import block_mean
@@ -29,6 +30,7 @@ from ceiba.simulation.world import ground_reflectance, make_world
 
 SEED = 7
 SEVEN = "landsat_7_l2_c2"
+FETCH = "01_ard/01_fetch_scenes"
 NOTEBOOK = "02_mosaics/04_make_landsat_mosaics"
 OPTIONS = {"tile": "", "year": 0, "min_observations": 1, "adjust_bands": True, "threads": 1}
 TABLES = {
@@ -57,10 +59,8 @@ def add_area(store, name, archive, years, **more):
     area = {"title": title, "catalog": "catalog.yml", "simulated": True, "places": {name: place | more}}
     (folder / "area.yml").write_text(yaml.safe_dump(area))
     (folder / "catalog.yml").write_text(yaml.safe_dump(catalog))
-    task = ceiba.begin(
-        "01_ard/01_fetch_scenes", area=name, tile="", first_year=0, last_year=0, sources=["scene_archive"],
-        max_cloud_cover=100.0, max_gb=20.0, mode="auto", connections=4,
-    )  # fmt: skip
+    defaults = {key: parameter.default for key, parameter in read_parameters(FETCH).items()}
+    task = ceiba.begin(FETCH, **defaults | {"area": name, "sources": ["scene_archive"], "max_cloud_cover": 100.0})
     _, failures = ard.index_archive(task)
     assert failures == []
 

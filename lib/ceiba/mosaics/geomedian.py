@@ -1,7 +1,9 @@
 """Geometric median mosaics (geomedians) with the median absolute deviations around them."""
 
+import importlib.util
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import entry_points
 
 import numpy as np
 import xarray as xr
@@ -19,6 +21,7 @@ STATISTICS = {
 }
 PIXELS_A_PART = 256 * LANES
 TOLERANCE = 1e-5  # length of the last step [reflectance]
+ENGINES = ("auto", "numba", "jax")
 
 
 def geomedian(
@@ -28,6 +31,7 @@ def geomedian(
     min_observations: int = 1,
     threads: int = 1,
     tolerance: float = TOLERANCE,
+    engine: str = "auto",
 ) -> xr.Dataset:
     """Geometric median of the clear observations of every pixel, with its three deviations and their number.
 
@@ -45,9 +49,11 @@ def geomedian(
     min_observations
         Pixels with fewer observations are NaN; their count is kept.
     threads
-        Threads to compute with.
+        Threads to compute with, by "numba".
     tolerance
         Length of the last step [1]; the result is nearer to the minimum than that.
+    engine
+        As in :func:`choose_engine`; the bits are the same within one engine, and the engines agree to 1e-5.
 
     Returns
     -------
@@ -58,8 +64,8 @@ def geomedian(
     Raises
     ------
     InputError
-        No bands, no observations, dims or grids that differ, bands stored in different ways, or integers
-        without scale.
+        No bands, no observations, dims or grids that differ, bands stored in different ways, integers
+        without scale, or an unknown engine.
 
     References
     ----------
@@ -75,6 +81,7 @@ def geomedian(
         raise InputError(f"the clear mask has {shapes}; give both on one grid")
     arrays = [bands[name].data for name in names]
     options = {**stored, "min_observations": min_observations, "threads": threads, "tolerance": tolerance}
+    options["engine"] = choose_engine(engine)
     if any(array is not None for array in (bands[name].chunks for name in names)):
         stack = _map_blocks(arrays, clear.data, options)
     else:
@@ -99,6 +106,33 @@ def geomedian(
     return result
 
 
+def choose_engine(engine: str) -> str:
+    """The engine that computes geomedians: "numba", compiled for the processor, or "jax", for GPUs.
+
+    Parameters
+    ----------
+    engine
+        "numba", "jax", or "auto": JAX where it has another device than the processor. JAX is not imported where no plugin is
+        installed by which it finds one.
+
+    Raises
+    ------
+    InputError
+        Where there is no engine of this name.
+    """
+    if engine not in ENGINES:
+        raise InputError(f"there is no engine {engine!r}; there are {', '.join(ENGINES)}")
+    if engine != "auto":
+        return engine
+    # where JAX itself looks for plugins: a package of this name, entry points, and the library of TPUs
+    places = (importlib.util.find_spec("jax_plugins"), importlib.util.find_spec("libtpu"))
+    if not any(places) and not entry_points(group="jax_plugins"):
+        return "numba"
+    import jax
+
+    return "numba" if jax.default_backend() == "cpu" else "jax"
+
+
 def geomedian_of_arrays(
     bands: list[np.ndarray],
     clear: np.ndarray,
@@ -110,12 +144,18 @@ def geomedian_of_arrays(
     threads: int = 1,
     tolerance: float = TOLERANCE,
     deviations: bool = True,
+    engine: str = "numba",
 ) -> np.ndarray:
     """Geomedian, emad, smad, bcmad [1] and count of arrays (time, y, x): float32, dims (band + 4, y, x).
 
     ``nodata`` is one number or one a date, (time,); ``scale`` and ``offset`` broadcast to (time, band), so that
     every scene may store reflectance in its own way. Without ``deviations`` the result has dims (band + 1, y, x).
+    ``engine`` is "numba" or "jax".
     """
+    if engine == "jax":
+        options = {"min_observations": min_observations, "tolerance": tolerance}
+        found = _compute_by_jax(bands, clear, nodata=nodata, scale=scale, offset=offset, **options)
+        return found if deviations else found[[*range(len(bands)), -1]]
     times, *shape = bands[0].shape
     pixels = int(np.prod(shape))
     dtype = np.dtype(np.float32) if bands[0].dtype.kind == "f" else bands[0].dtype
@@ -148,6 +188,31 @@ def geomedian_of_arrays(
     result[:, count < max(min_observations, 1)] = np.nan
     stack = np.concatenate([result, count[np.newaxis].astype(np.float32)])
     return stack[:, :pixels].reshape(layers + 1, *shape)
+
+
+def _compute_by_jax(
+    bands: list[np.ndarray], clear: np.ndarray, *, nodata: ArrayLike | None, scale: ArrayLike, offset: ArrayLike, **options
+) -> np.ndarray:
+    """As :func:`geomedian_of_arrays`; dates or bands that are stored in several ways become reflectance first."""
+    from ceiba.mosaics.geomedian_jax import geomedian_jax
+
+    one = [None if number is None else _one_number(number) for number in (nodata, scale, offset)]
+    if not any(number is None for number in one[0 if nodata is not None else 1 :]):
+        return geomedian_jax(bands, clear, nodata=one[0], scale=one[1], offset=one[2], **options)
+    shape = (len(clear), len(bands))
+    missing = _nodata_of_dates(nodata, len(clear), bands[0].dtype)[:, np.newaxis, np.newaxis]
+    scales, offsets = (np.broadcast_to(np.float32(numbers), shape) for numbers in (scale, offset))
+    spectra = []
+    for position, band in enumerate(bands):
+        gain, lift = (numbers[:, position, np.newaxis, np.newaxis] for numbers in (scales, offsets))
+        spectra.append(np.where(band == missing, np.float32(np.nan), band.astype(np.float32) * gain + lift))
+    return geomedian_jax(spectra, clear, nodata=None, scale=1.0, offset=0.0, **options)
+
+
+def _one_number(values: ArrayLike) -> float | None:
+    """The value that all of ``values`` have; None where they differ."""
+    found = np.unique(values)
+    return found[0].item() if found.size == 1 else None
 
 
 def _nodata_of_dates(nodata: ArrayLike | None, times: int, dtype: np.dtype) -> np.ndarray:

@@ -19,7 +19,7 @@ from tqdm.auto import tqdm
 
 from ceiba.ard.stacks import BLOCK_BYTES, BLOCK_PX, CACHE_MB, SceneStack
 from ceiba.config import Config
-from ceiba.mosaics.geomedian import STATISTICS, TOLERANCE, geomedian_of_arrays
+from ceiba.mosaics.geomedian import STATISTICS, TOLERANCE, choose_engine, geomedian_of_arrays
 
 IN_MEMORY_BYTES = 100_000_000  # a mosaic up to this size needs no file of its own
 TILE_PX = 512
@@ -33,12 +33,13 @@ def geomedian_of_stack(
     threads: int = 1,
     tolerance: float = TOLERANCE,
     deviations: bool = True,
+    engine: str = "auto",
     block_bytes: int = BLOCK_BYTES,
     folder: Path | None = None,
 ) -> xr.Dataset:
     """Geometric median of the clear observations of a stack of scenes, with its deviations and their number.
 
-    The result is the same to the bit whatever the blocks and threads. Each thread holds one block, of at most
+    The result is the same to the bit whatever the blocks and threads, within one engine. Each thread holds one block, of at most
     ``block_bytes`` of numbers as stored.
 
     Parameters
@@ -51,6 +52,8 @@ def geomedian_of_stack(
         Blocks that are read and computed at a time.
     deviations
         Whether to compute ``emad``, ``smad`` and ``bcmad`` too.
+    engine
+        As in :func:`ceiba.mosaics.geomedian.choose_engine`.
     folder
         Where a mosaic that is too large for memory waits as a file until it is written as a product; a temporary
         folder of the store by default, removed with the result.
@@ -64,8 +67,9 @@ def geomedian_of_stack(
     Raises
     ------
     InputError
-        Where a file cannot be read, naming it.
+        Where a file cannot be read, naming it, or there is no such engine.
     """
+    engine = choose_engine(engine)
     names = [*stack.measurements, *(STATISTICS if deviations else ()), "count"]
     attrs = {
         name: {"units": "1", "nodata": np.nan, "long_name": STATISTICS.get(name, f"geomedian of {name}")} for name in names
@@ -87,6 +91,7 @@ def geomedian_of_stack(
             min_observations=min_observations,
             tolerance=tolerance,
             deviations=deviations,
+            engine=engine,
         )
 
     types = {name: np.dtype(np.uint16 if name == "count" else np.float32) for name in names}
@@ -118,9 +123,12 @@ def reduce_stack(
     xr.Dataset
         The layers of ``reduce``, with its attributes, dims ``(y, x)``.
     """
-    windows = stack.blocks(block_bytes=block_bytes)
     # what the layers are called, and of what type, is seen on one pixel with all its dates
-    pixel = reduce(*stack.read(Window(0, 0, 1, 1), all_dates=True).as_dataset())
+    bands, clear = stack.read(Window(0, 0, 1, 1), all_dates=True).as_dataset()
+    pixel = reduce(bands, clear)
+    # scenes stored in several ways, or adjusted to one sensor, come as floats, twice as large as what is stored
+    is_float = any(band.dtype.kind == "f" for band in bands.data_vars.values())
+    windows = stack.blocks(block_bytes=block_bytes // 2 if is_float else block_bytes)
     types = {str(name): layer.dtype for name, layer in pixel.data_vars.items()}
     attrs = {str(name): dict(layer.attrs) for name, layer in pixel.data_vars.items()}
 
