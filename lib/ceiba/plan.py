@@ -138,16 +138,20 @@ def written_by(notebook: str) -> list[ProductDefinition]:
 def choose_notebooks(targets: Iterable[str]) -> list[str]:
     """Notebooks that write products, for stages ("mosaics", "02_mosaics") or notebooks by name; all where none is named.
 
+    Those whose products are all made on request only are left out unless they are named themselves.
+
     Raises :class:`ParameterError` naming what exists. The order is that of the stages and numbers, which is that of the inputs.
     """
     writing = [notebook for notebook in list_notebooks() if products_of(notebook)]
+    usual = [notebook for notebook in writing if not all(each.on_request for each in products_of(notebook))]
     targets = list(targets)
     if not targets:
-        return writing
+        return usual
     chosen = []
     for target in targets:
         target = target.removesuffix(".ipynb").removeprefix("notebooks/")
-        matches = [name for name in writing if target in (name, name.partition("/")[0], notebook_stage(name))]
+        matches = [name for name in usual if target in (name.partition("/")[0], notebook_stage(name))]
+        matches += [name for name in writing if target == name]
         if not matches:
             stages = list(dict.fromkeys(notebook_stage(name) for name in writing))
             raise ParameterError(

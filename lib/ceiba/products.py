@@ -48,7 +48,7 @@ class InputRule:
 
 @dataclass(frozen=True)
 class ProductDefinition:
-    """An entry of ``catalogs/products/<stage>.yml``."""
+    """An entry of ``catalogs/products/<stage>.yml``; ``on_request`` is made where its notebook is named, not with its stage."""
 
     name: str
     stage: str
@@ -62,6 +62,7 @@ class ProductDefinition:
     assets: Mapping[str, str] = field(default_factory=dict)
     resolution_m: float = 0
     cost: Mapping[str, float] = field(default_factory=dict)
+    on_request: bool = False
 
     @property
     def is_raster(self) -> bool:
@@ -124,6 +125,7 @@ def find_definition(name: str) -> ProductDefinition:
 def read_definition(name: str, stage: str, entry: Mapping) -> ProductDefinition:
     """Check one entry of a product file; raises :class:`ProductError` that says what is wrong and what is allowed."""
     known = {"title", "version", "notebook", "per", "inputs", "files", "resolution_m", "measurements", "assets", "cost"}
+    known |= {"on_request"}
     unknown = sorted(set(entry) - known)
     if unknown:
         raise ProductError(
@@ -151,6 +153,7 @@ def read_definition(name: str, stage: str, entry: Mapping) -> ProductDefinition:
         assets=entry.get("assets") or {},
         resolution_m=float(entry.get("resolution_m") or 0),
         cost=entry.get("cost") or {},
+        on_request=bool(entry.get("on_request", False)),
     )
 
 

@@ -66,6 +66,13 @@ def test_unknown_sources_and_stages_name_what_exists():
     assert choose_notebooks(["mosaics"]) == choose_notebooks(["02_mosaics"])
 
 
+def test_what_is_made_on_request_must_be_named():
+    composite = "02_mosaics/05_make_composite"
+    assert composite not in choose_notebooks([]) and composite not in choose_notebooks(["mosaics"])
+    assert choose_notebooks([composite]) == [composite]
+    assert composite in choose_notebooks(["mosaics", composite])
+
+
 def write_raster(path, values, *, crs="EPSG:6372", size=80.0, scale=1.0, nodata=None):
     values = np.atleast_3d(np.asarray(values)).transpose(2, 0, 1) if np.ndim(values) == 2 else np.asarray(values)
     count, height, width = values.shape

@@ -5,7 +5,7 @@ import pytest
 import xarray as xr
 
 from ceiba.errors import InputError
-from ceiba.mosaics.composites import METHODS, SELECTING, composite, cwbg, ndvi_bands, open_water_stack
+from ceiba.mosaics.composites import METHODS, SELECTING, composite, cwbg, dated_composite, ndvi_bands, open_water_stack
 from ceiba.mosaics.geomedian import geomedian
 from ceiba.mosaics.water import annual_water
 
@@ -179,6 +179,18 @@ def test_last_pixels_of_a_published_program(sample_folder):
     np.testing.assert_array_equal(np.where(mosaic["date"] == -1, 0, day), read("jday_last_pixel"))
     median = composite(values.to_dataset(name="enmask").drop_vars("spatial_ref"), method="median")
     np.testing.assert_allclose(median.enmask, read("median"), rtol=1e-6)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_has_dates_or_says_that_it_has_none(method):
+    times = np.array(["2019-01-05", "2019-04-05", "2019-09-05"], "datetime64[ns]")
+    values = np.array([1000, 2000, 2100], np.uint16)[:, None, None]
+    bands = xr.Dataset(dict.fromkeys(["red", "nir"], (("time", "y", "x"), values, ENCODING)), coords={"time": times})
+    found = dated_composite(bands, xr.ones_like(bands["red"], dtype=bool), method=method)
+    # 2019-01-05, 2019-04-05 and 2019-09-05 are 17901, 17991 and 18144 days after 1970-01-01; NDVI is 0 on all dates.
+    expected = {"medoid": 17991, "max_ndvi": 17901, "most_recent": 18144, "median": -1, "geomedian": -1}
+    assert found["date"].item() == expected[method] and found["date"].dtype == np.int32
+    assert found["date"].attrs["nodata"] == -1 and list(found.data_vars) == ["red", "nir", "count", "date"]
 
 
 def test_refuses_what_makes_no_composite():

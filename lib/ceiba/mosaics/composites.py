@@ -96,6 +96,18 @@ def composite(
     return result.assign_attrs(method=method)
 
 
+def dated_composite(
+    bands: xr.Dataset, clear: xr.DataArray, *, method: str, min_observations: int = 1
+) -> xr.Dataset:
+    """As :func:`composite`, with ``date`` for every method: -1 throughout where a pixel is not of one date."""
+    mosaic = composite(bands, clear, method=method, min_observations=min_observations)
+    if method in SELECTING:
+        return mosaic
+    attrs = {"units": f"days since {EPOCH}", "nodata": NO_DATE, "long_name": "date of the observation"}
+    none = xr.full_like(mosaic["count"], NO_DATE, dtype=np.int32).assign_attrs(attrs)
+    return mosaic.assign(date=none)
+
+
 def _shared_encoding(bands: xr.Dataset) -> Encoding:
     encodings = {name: (band.dtype.str, read_encoding(str(name), band)) for name, band in bands.data_vars.items()}
     first, *others = encodings
