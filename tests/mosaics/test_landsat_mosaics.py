@@ -14,7 +14,7 @@ from ceiba import ard, input_years, plan
 from ceiba import cube as index
 from ceiba.ard.sensors import clear_mask_of_bits, find_sensor
 from ceiba.config import project_root
-from ceiba.mosaics import composites, styles
+from ceiba.mosaics import composites, streaming, styles
 from ceiba.mosaics.display import platform_table
 from ceiba.mosaics.geomedian import geomedian
 from ceiba.mosaics.streaming import geomedian_of_stack, reduce_stack
@@ -146,7 +146,11 @@ def test_a_thin_year_of_landsat_7_is_made_of_two_without_stripes(own_store, tmp_
     assert len(task.datasets("landsat_scenes")) == 16 and task.snapshot.ids != alone.snapshot.ids
     assert task.source_line.endswith("2020 (scenes of 2019--2020)")
     assert set(ard.tabulate_scenes(task, "landsat_scenes")["date"].str[:4]) == {"2019", "2020"}
+    # As for a large tile, whose mosaics wait in files until they are written.
+    monkeypatch.setattr(streaming, "IN_MEMORY_BYTES", 0)
     mosaic, stack, ids = write_products(task)
+    assert all(band.chunks is not None for band in mosaic.data_vars.values())
+    mosaic = mosaic.compute()
     for dataset_id in ids.values():
         properties = index.get_dataset(index.connect(), dataset_id).metadata_doc["properties"]
         assert properties["ceiba:input_period"] == {"landsat_scenes": "2019--2020"}
