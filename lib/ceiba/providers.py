@@ -109,6 +109,8 @@ def _read_providers(path: Path, _changed: int) -> dict[str, Provider]:
         entries = yaml.safe_load(path.read_text("utf-8")) or {}
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise CatalogError(f"{path} cannot be read: {error}") from error
+    if not isinstance(entries, Mapping) or not all(isinstance(entry, Mapping) for entry in entries.values()):
+        raise CatalogError(f"{path} must map the name of each provider to its entry, as catalogs/{FILE_NAME} does")
     return {name: read_provider(name, entry, path.name) for name, entry in entries.items()}
 
 

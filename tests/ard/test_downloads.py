@@ -2,6 +2,9 @@
 
 import hashlib
 import os
+import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -12,7 +15,8 @@ from hypothesis import strategies as st
 from loopback import PATIENCE, FaultyServer
 from moto.server import ThreadedMotoServer
 
-from ceiba.ard.downloads import CHUNK_BYTES, PART, download, read_beginning, read_multihash, retry
+from ceiba.ard.answers import CHUNK_BYTES
+from ceiba.ard.downloads import PART, download, read_beginning, read_multihash, retry
 from ceiba.errors import SceneError, TransferError
 from ceiba.providers import Access, Patience
 
@@ -102,6 +106,31 @@ def test_a_wrong_checksum_is_fetched_again_and_in_the_end_told(source, tmp_path)
     assert not target.exists() and not list(tmp_path.glob("*.part*"))
     with pytest.raises(TransferError, match=f"has {SIZE} bytes, the archive says {SIZE - 1}"):
         download(f"{server.url}/a.bin", target, access=OPEN, patience=QUICK, size_bytes=SIZE - 1)
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from ceiba.ard.downloads import download
+from ceiba.providers import Access, Patience
+seen = []
+def arrived(count):
+    seen.append(count)
+    if len(seen) == 4:
+        os.kill(os.getpid(), signal.SIGKILL)
+download(sys.argv[1], Path(sys.argv[2]), access=Access(), patience=Patience(attempts=1), arrived=arrived)
+"""
+
+
+def test_what_a_killed_process_had_is_not_fetched_again(source, tmp_path):
+    server, file = source
+    target = tmp_path / "a.bin"
+    killed = subprocess.run([sys.executable, "-c", KILLED, f"{server.url}/a.bin", str(target)], check=False)
+    assert killed.returncode == -signal.SIGKILL and not target.exists()
+    seen = []
+    download(f"{server.url}/a.bin", target, access=OPEN, patience=QUICK, arrived=seen.append)
+    assert target.read_bytes() == file.read_bytes() and sum(seen) == SIZE - 4 * CHUNK_BYTES
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.bin", "served"]
 
 
 def test_refusals_are_final_and_silence_is_not(source, tmp_path):
@@ -195,3 +224,19 @@ def test_buckets_are_read_with_keys_from_the_environment_and_continued(bucket, t
     assert target.read_bytes() == content[::-1]
     with pytest.raises(SceneError, match="TEST_KEY and TEST_SECRET"):
         download("s3://scenes/none.tif", tmp_path / "b", access=access, patience=QUICK)
+
+
+def test_a_whole_part_of_a_bucket_is_checked_and_not_refused(bucket, tmp_path):
+    # A process killed while the checksum was computed leaves a part with every byte: nothing is left to ask for.
+    access, content, client = bucket
+    target, part = tmp_path / "a.tif", tmp_path / ("a.tif" + PART)
+    part.write_bytes(content)
+    checksum = "1220" + hashlib.sha256(content).hexdigest()
+    seen = []
+    download("s3://scenes/x/a.tif", target, access=access, patience=QUICK, checksum=checksum, arrived=seen.append)
+    assert target.read_bytes() == content and seen == [] and not part.exists()
+    # More bytes than the object has are of another one.
+    target.rename(part)
+    part.write_bytes(content + b"more")
+    download("s3://scenes/x/a.tif", target, access=access, patience=QUICK, checksum=checksum)
+    assert target.read_bytes() == content

@@ -1,9 +1,12 @@
 """The STAC path: search, plan, index and mosaic against a STAC API on loopback, whatever the servers do in between."""
 
 import json
+import math
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,10 +16,14 @@ import ceiba
 from ceiba import ard
 from ceiba import cube as index
 from ceiba import store as storage
-from ceiba.ard.downloads import CHUNK_BYTES
+from ceiba.ard.answers import CHUNK_BYTES
+from ceiba.ard.fetching import _Budget
 from ceiba.ard.offers import COPY, REFERENCE
-from ceiba.errors import InputError
+from ceiba.errors import CatalogError, InputError, ParameterError
+from ceiba.grids import Period
 from ceiba.mosaics.geomedian import geomedian
+from ceiba.providers import load_providers
+from ceiba.sources import Selection
 
 CLEAR = ["vegetation", "not_vegetated", "water", "unclassified"]
 BANDS = ["blue", "green", "red", "nir"]
@@ -189,6 +196,39 @@ def test_max_gb_bounds_downloads_and_the_clearest_come_first(stac, begin, files,
     assert inventory.set_index("scene")["status"].tolist() == ["indexed", "indexed", "left out", "left out"]
     assert failures == [] and "do not fit into max_gb" in inventory["reason"].iloc[2]
     assert sum(files.sent_bytes.values()) == sizes[0] + sizes[1]
+
+
+def test_without_a_bound_files_of_unknown_size_do_not_use_it_up():
+    budget = _Budget([], 0.0)
+    assert [budget.take(count) for count in (math.inf, 5.0, math.inf)] == [True, True, True]
+    bounded = _Budget([], 1e-9)  # one byte
+    assert [bounded.take(count) for count in (math.inf, 2.0, 1.0, 1.0)] == [False, False, True, False]
+
+
+@pytest.mark.parametrize("bound", ["max_cloud_cover", "max_gb", "max_processing_units"])
+@pytest.mark.parametrize("value", [math.nan, -1.0])
+def test_bounds_that_are_none_are_refused(bound, value):
+    with pytest.raises(ParameterError, match=bound):
+        ard.plan_fetch([], **{bound: value})
+
+
+@pytest.mark.parametrize(("today", "searched_again"), [("2020-02-15", True), ("2020-03-15", False), ("2019-07-01", True)])
+def test_a_year_is_searched_again_until_its_last_scenes_have_arrived(stac, monkeypatch, begin, today, searched_again):
+    task = begin()
+    selection = Selection(task.area, task.unit.place, task.tile, Period(2019, 2019), scope="tile", any_period=False, keep_time=True)
+    ids = []
+    for days in (0, 1):
+        moment = datetime.fromisoformat(today).replace(tzinfo=UTC) + timedelta(days=days)
+        monkeypatch.setattr("ceiba.ard.stac_archives.datetime", SimpleNamespace(now=lambda zone, moment=moment: moment))
+        ids.append(task.source("earth_search").find(selection).ids)
+    assert (ids[0] != ids[1]) is searched_again
+
+
+@pytest.mark.parametrize("text", ["- one", "one: two", "text"])
+def test_a_file_that_describes_no_providers_is_a_clear_error(empty_cube, text):
+    (empty_cube / "providers.yml").write_text(text)
+    with pytest.raises(CatalogError, match="name of each provider to its entry"):
+        load_providers()
 
 
 def test_a_newer_processing_takes_the_place_of_the_old(begin, files, items, empty_cube, tmp_path, describe_provider):

@@ -149,7 +149,8 @@ def plan_fetch(
     ParameterError
         On another mode, bounds that are none, or a plan that takes more processing units than it may.
     """
-    if mode not in MODES or not 0 <= max_cloud_cover <= 100 or min(max_gb, max_processing_units) < 0:
+    # Written so that NaN, which is never above a bound, is refused and not taken for no bound.
+    if mode not in MODES or not (0 <= max_cloud_cover <= 100 and max_gb >= 0 and max_processing_units >= 0):
         raise ParameterError(
             f"mode {mode!r}, max_cloud_cover {max_cloud_cover}, max_gb {max_gb}, max_processing_units {max_processing_units}: "
             f"mode is one of {', '.join(MODES)}, max_cloud_cover 0 to 100, the others not below 0"

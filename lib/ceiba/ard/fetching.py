@@ -121,6 +121,8 @@ class _Budget:
 
     def take(self, count: float) -> bool:
         """Whether ``count`` bytes fit; they are taken off then."""
+        if math.isinf(self.left):  # no bound; files of unknown size are fetched all the same
+            return True
         fits = count <= self.left
         self.left -= count if fits else 0
         return fits

@@ -13,7 +13,7 @@ from shapely import get_coordinates
 from shapely.geometry import shape
 from shapely.geometry.base import BaseGeometry
 
-from ceiba.ard.downloads import shorten
+from ceiba.ard.answers import shorten
 from ceiba.ard.encoding import resolve_encoding
 from ceiba.ard.sensors import Encoding, Sensor, find_sensor
 from ceiba.errors import SceneError

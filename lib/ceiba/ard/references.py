@@ -15,7 +15,8 @@ from odc.geo.geobox import GeoBox
 from rasterio.io import MemoryFile
 
 from ceiba import store
-from ceiba.ard.downloads import Beginning, read_beginning, shorten
+from ceiba.ard.answers import shorten
+from ceiba.ard.downloads import Beginning, read_beginning
 from ceiba.ard.encoding import ENCODING_KEY, SENSOR_KEY, check_encoding, processing_baseline
 from ceiba.ard.offers import COG_PROFILE, COPY, REFERENCE, Offer, OfferedBand
 from ceiba.errors import SceneError, StoreError, TransferError

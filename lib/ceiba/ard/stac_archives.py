@@ -3,7 +3,7 @@
 import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pystac_client
 import pystac_client.exceptions
@@ -24,6 +24,9 @@ log = logging.getLogger(__name__)
 
 PAGE_ITEMS = 100
 MAX_ITEMS = 200_000
+# Scenes come into an archive after they were taken: of Landsat 8 and 9 in their final tier after 14 to 16 days, of Landsat 7 after
+# 26 (USGS, Landsat Collection 2, "Landsat Collections tiers"); twice that and more until a year is taken for whole.
+SETTLES = timedelta(days=60)
 
 
 class NetworkArchive(ArchiveSource):
@@ -59,8 +62,9 @@ class NetworkArchive(ArchiveSource):
     def find(self, selection: Selection) -> Found:
         """Id of what is asked, not of what is answered: planning must not ask the network.
 
-        A period that is over is searched once; one that is not yet over is searched anew each day. A provider that the
-        catalogue names wrongly is a missing input: the area's other archives go on without it.
+        A period that has been over for 60 days is searched once; a later one is searched anew each day, since its last scenes
+        arrive after it. A provider that the catalogue names wrongly is a missing input: the area's other archives go on without
+        it.
         """
         try:
             provider, collections = self.provider, self.collections
@@ -70,7 +74,7 @@ class NetworkArchive(ArchiveSource):
         asked = {
             "provider": [provider.name, provider.url],
             "collections": [[each.name, dict(each.sensors), dict(each.assets)] for each in collections],
-            "day": today.isoformat() if selection.period.last_year >= today.year else "",
+            "day": today.isoformat() if selection.period.last_year >= (today - SETTLES).year else "",
         }
         return Found(ids=(content_id(json.dumps(asked, sort_keys=True)),), title=provider.title)
 
