@@ -110,7 +110,7 @@ def unit_rows(estimates: Iterable[Iterable[Estimate]]) -> list[dict[str, object]
 def unit_table(estimates: Iterable[Iterable[Estimate]]) -> Table:
     """The units of a plan, the first of them where they are many."""
     rows = unit_rows(estimates)
-    table = Table(*UNIT_COLUMNS, title=f"{min(len(rows), MOST_UNITS_SHOWN)} of {len(rows)} units")
+    table = Table(Column("notebook", no_wrap=True), *UNIT_COLUMNS[1:], title=f"{min(len(rows), MOST_UNITS_SHOWN)} of {len(rows)} units")
     for row in rows[:MOST_UNITS_SHOWN]:
         table.add_row(*(str(row[name]) for name in UNIT_COLUMNS))
     return table

@@ -14,6 +14,7 @@ from markupsafe import Markup
 
 from ceiba import provenance
 from ceiba.errors import StoreError
+from ceiba.grids import Period
 from ceiba.report import TEMPLATES, both, note_name, number, words
 from ceiba.review import DRAFT, ProductSet, Review, latest_reviews, list_reviews, state_of
 from ceiba.sources import dataset_period
@@ -31,11 +32,7 @@ def write_review_report(
 
     Raises :class:`StoreError` where it cannot be written.
     """
-    of_set = [
-        review
-        for review in list_reviews(products.area.name)
-        if set(review.datasets) & {str(dataset.id) for dataset in products.datasets}
-    ]
+    of_set = [review for review in list_reviews(products.area.name) if is_about(review, products)]
     latest = latest_reviews(of_set)
     states = {dataset.id: state_of(dataset.id, latest) for dataset in products.datasets}
     environment = jinja2.Environment(
@@ -69,6 +66,17 @@ def write_review_report(
     except OSError as error:
         raise StoreError(f"{path} cannot be written: {error}") from error
     return path
+
+
+def is_about(review: Review, products: ProductSet) -> bool:
+    """Whether a review speaks of the tiles and years of a set: of its products, or of those that were rejected and made again."""
+    years = Period.parse(review.period)
+    return (
+        (review.product, review.version) == (products.definition.name, products.definition.version)
+        and not set(review.tiles).isdisjoint(products.tiles)
+        and years.first_year <= products.period.last_year
+        and products.period.first_year <= years.last_year
+    )
 
 
 def state_of_set(states: Sequence[str]) -> str:

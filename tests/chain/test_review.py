@@ -7,6 +7,7 @@ import shutil
 import signal
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -23,6 +24,7 @@ from ceiba.estimates import Estimator
 from ceiba.grids import Period
 from ceiba.plan import make_unit, take_snapshot
 from ceiba.review import Review, find_set, latest_reviews, list_reviews, revise, state_of, write_review
+from ceiba.review_report import is_about, write_review_report
 from ceiba.specifications import check_set, find_specification, load_specifications, read_specifications
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -52,7 +54,7 @@ def told(*arguments: str, code: int = 0) -> str:
     return done.output
 
 
-def test_a_rejected_product_is_made_again_and_accepted(area):
+def test_a_rejected_product_is_made_again_and_accepted(area, tmp_path):
     first = take_snapshot(unit(area))
     assert first.is_done() and find_set(PRODUCT, area).datasets[0].id == first.ids[PRODUCT]
     assert list_available()[area][PRODUCT].states == {(area, Period(2019, 2019)): "draft"}
@@ -80,6 +82,10 @@ def test_a_rejected_product_is_made_again_and_accepted(area):
     assert [each.number for each in list_reviews(area)] == [0, 1]
     assert take_snapshot(unit(area)).is_done() and Estimator().estimate(unit(area)).state == "done"
     assert list_available()[area][PRODUCT].states == {(area, Period(2019, 2019)): "accepted"}
+    # The page of what was made again still tells why, though the rejected product is no longer in the cube.
+    products, specification = find_set(PRODUCT, area), find_specification("any_product", PRODUCT)
+    page = write_review_report(tmp_path / "page.html", products, specification, check_set(products, specification)).read_text("utf-8")
+    assert "a cloud was taken for soil" in page and page.count('<span class="pill made">') == 3
 
 
 def test_a_reviewer_may_think_better_of_it(area):
@@ -87,6 +93,23 @@ def test_a_reviewer_may_think_better_of_it(area):
     write_review(find_set(PRODUCT, area), "rejected", **GIVEN)
     write_review(find_set(PRODUCT, area), "accepted", **GIVEN)
     assert take_snapshot(unit(area)).ids == first.ids and take_snapshot(unit(area)).is_done()
+
+
+@pytest.mark.parametrize(
+    ("product", "version", "tiles", "period", "about"),
+    [
+        ("p", "1", ("a", "b"), "2018--2020", True),
+        ("p", "1", ("b",), "2020", True),
+        ("p", "1", ("b",), "2022--2024", False),
+        ("p", "1", ("c",), "2019", False),
+        ("p", "2", ("b",), "2019", False),
+        ("q", "1", ("b",), "2019", False),
+    ],
+)
+def test_the_history_of_a_set_is_of_its_tiles_and_years(product, version, tiles, period, about):
+    review_of = Review(0, "rejected", product, version, "x", tiles, period, "w", "y", "d", "s", (), (), "r")
+    asked = SimpleNamespace(definition=SimpleNamespace(name="p", version="1"), tiles=("b", "d"), period=Period(2019, 2021))
+    assert is_about(review_of, asked) is about
 
 
 def test_rejections_follow_each_other():
