@@ -1,7 +1,9 @@
 """Archives on the network: who provides them, and how their files are opened (``catalogs/providers.yml``)."""
 
 import functools
+import logging
 import os
+import re
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -176,12 +178,37 @@ def sign_address(href: str) -> str:
     rule = _token_rule(href)
     if rule is None:
         return href
+    _keep_tokens_out_of_logs()
     token_url = _token_url(rule, href)
     with _tokens_lock:
         token = _tokens.get(token_url)
         if token is None or token.expires - EXPIRY_MARGIN < datetime.now(UTC):
             token = _tokens[token_url] = _ask_token(rule, token_url)
     return f"{href}{'&' if urlsplit(href).query else '?'}{token.text}"
+
+
+def hide_tokens(text: str) -> str:
+    """A message with the query of each web address taken out: it may hold a token, and GDAL names the whole address."""
+    return re.sub(r"""(https?://[^\s?'"`]+)\?[^\s'"`]*""", r"\1", text)
+
+
+@functools.cache
+def _keep_tokens_out_of_logs() -> None:
+    """From now on no message of this process tells the query of an address: GDAL's and the cube's own errors do."""
+    make = logging.getLogRecordFactory()
+
+    def make_without_token(*args, **kwargs) -> logging.LogRecord:
+        record = make(*args, **kwargs)
+        try:
+            told = record.getMessage()
+        except (TypeError, ValueError, KeyError):
+            return record  # its arguments do not fit; logging itself says so
+        hidden = hide_tokens(told)
+        if hidden != told:
+            record.msg, record.args = hidden, ()
+        return record
+
+    logging.setLogRecordFactory(make_without_token)
 
 
 def forget_token(href: str) -> bool:

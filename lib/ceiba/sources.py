@@ -20,7 +20,7 @@ from ceiba.config import Config
 from ceiba.errors import CatalogError, InputError
 from ceiba.grids import Area, Period, Place, Tile
 from ceiba.products import content_id, find_definition
-from ceiba.providers import sign_address
+from ceiba.providers import hide_tokens, sign_address
 from ceiba.samples import find_sample
 
 log = logging.getLogger(__name__)
@@ -216,9 +216,10 @@ class ProductSource(Source):
                 patch_url=sign_address,
             )
         except (rasterio.errors.RasterioError, OSError, ValueError) as error:
+            # The cause would stand in the traceback, with the tokens of addresses.
             raise InputError(
-                f"{self.definition.name}, tile {selection.tile.region_code}, {selection.period}: {error}"
-            ) from error
+                f"{self.definition.name}, tile {selection.tile.region_code}, {selection.period}: {hide_tokens(str(error))}"
+            ) from None
         if self.definition.per == "scene":
             return loaded
         if loaded.sizes["time"] == 1 and not (selection.keep_time and self.definition.per == "tile year"):

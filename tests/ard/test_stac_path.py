@@ -1,15 +1,18 @@
 """The STAC path: search, plan, index and mosaic against a STAC API on loopback, whatever the servers do in between."""
 
 import json
+import logging
 import math
 import subprocess
 import sys
+import traceback
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import rasterio
 from loopback import ASSETS, serve_stac
 
 import ceiba
@@ -22,7 +25,7 @@ from ceiba.ard.offers import COPY, REFERENCE
 from ceiba.errors import CatalogError, InputError, ParameterError
 from ceiba.grids import Period
 from ceiba.mosaics.geomedian import geomedian
-from ceiba.providers import load_providers
+from ceiba.providers import hide_tokens, load_providers, sign_address
 from ceiba.sources import Selection
 
 CLEAR = ["vegetation", "not_vegetated", "water", "unclassified"]
@@ -277,7 +280,9 @@ def test_bad_items_are_named_and_the_rest_goes_on(begin, items, empty_cube, tmp_
     assert (inventory["status"] == "indexed").sum() >= 1 and len(failures) == 2
 
 
-def test_a_token_is_asked_for_once_and_stands_in_no_document(items, begin, files, empty_cube, tmp_path, describe_provider):
+def test_a_token_is_asked_for_once_and_stands_nowhere(
+    items, begin, files, empty_cube, tmp_path, describe_provider, monkeypatch, caplog
+):
     files.set(token="secret-of-the-test")
     access = {"kind": "sas", "token_url": files.url + "/token/{account}/{container}", "hosts": ["127.0.0.1"]}
     with serve_stac(items, tmp_path) as url:
@@ -291,6 +296,25 @@ def test_a_token_is_asked_for_once_and_stands_in_no_document(items, begin, files
     texts = [path.read_text("utf-8", errors="replace") for path in empty_cube.rglob("*.yaml")]
     texts += [path.read_text() for path in empty_cube.rglob("item.json")]
     assert texts and not any("secret-of-the-test" in text for text in texts)
+
+    def fail(address, *_, **__):  # as rasterio tells of a file that is no raster
+        raise rasterio.errors.RasterioIOError(f"'/vsicurl/{address}' not recognized as being in a supported file format.")
+
+    task = ceiba.begin("02_mosaics/01_make_geomedian", area="stac", tile="", year=0, min_observations=1, threads=1)
+    signed = sign_address(items[0]["assets"]["B04_10m"]["href"])
+    assert signed.endswith("?sig=secret-of-the-test")
+    with caplog.at_level("INFO"), pytest.raises(rasterio.errors.RasterioIOError):
+        rasterio.open(signed.replace("B04", "none"))
+    logging.getLogger("rasterio._env").warning("HTTP error code: 503 - %s. Retrying again in 1.0 secs", signed)
+    assert "none" in signed.replace("B04", "none") and "Retrying" in caplog.text and "secret-of-the-test" not in caplog.text
+    monkeypatch.setattr("ceiba.ard.stacks.rasterio.open", fail)
+    with pytest.raises(InputError, match=r"'/vsicurl/http://.*10m.tif' not recognized") as told:
+        ard.open_stack(task, measurements=["red"], resolution_m=10).read()
+    assert "secret-of-the-test" not in "".join(traceback.format_exception(told.value))
+    with pytest.raises(InputError, match=r"'/vsicurl/http://.*tif' not recognized") as told:
+        mosaic("stac")
+    assert "secret-of-the-test" not in "".join(traceback.format_exception(told.value)) + caplog.text
+    assert hide_tokens("(https://a.b/c.tif?x=1&y=2, /vsicurl/http://d/e?f)") == "(https://a.b/c.tif /vsicurl/http://d/e"
 
 
 def test_an_api_that_does_not_answer_is_a_clear_error(begin, empty_cube, describe_provider, files):

@@ -28,7 +28,7 @@ from ceiba.ard.sensors import Encoding, Sensor, known_names
 from ceiba.ard.stack_blocks import StackBlock
 from ceiba.config import tell_gdal_the_endpoint
 from ceiba.errors import InputError
-from ceiba.providers import sign_address
+from ceiba.providers import hide_tokens, sign_address
 
 BLOCK_PX = 1024
 SMALLEST_BLOCK_PX = 128
@@ -256,7 +256,8 @@ class SceneStack:
                     out[part] = file.read(numbers, window=inside)
                 return out
         except (rasterio.errors.RasterioError, OSError, ValueError) as error:
-            raise InputError(f"{address} cannot be read: {error}") from error
+            # The cause would stand in the traceback, with the token of the address.
+            raise InputError(f"{address} cannot be read: {hide_tokens(str(error))}") from None
 
     def _open(self, address: str) -> rasterio.DatasetReader:
         """The file, kept open by this thread: opening costs as much as reading a block."""
