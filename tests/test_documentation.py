@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import typer
+import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = ("README.md", "CONTRIBUTING.md", "notebooks/README.md", "reports/README.md")
@@ -44,7 +45,7 @@ def test_commands_and_options_exist(page):
 
     root = typer.main.get_command(app)
     for line in read(page).splitlines():
-        for called in re.findall(r"\bceiba ((?:area )?[a-z]+)\b(?=[^.]*)", line):
+        for called in re.findall(r"\bceiba ((?:area |review )?[a-z]+)\b(?=[^.]*)", line):
             if not re.search(rf"(`|/bin/)ceiba {called}", line):
                 continue
             command = root
@@ -70,6 +71,17 @@ def test_settings_are_those_that_the_library_reads():
     code = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "lib").rglob("*.py"))
     named = set(re.findall(r"\bCEIBA_[A-Z_]+", read("README.md")))
     assert named <= set(re.findall(r"\bCEIBA_[A-Z_]+", code))
+
+
+def test_keys_of_archives_are_those_of_the_catalogue():
+    table = read("README.md").partition("## Archives on the network")[2].partition("\n## ")[0]
+    providers = yaml.safe_load(read("catalogs/providers.yml"))
+    named = {f"{provider['access'][part]}" for provider in providers.values() for part in ("key_variable", "secret_variable")
+             if part in provider["access"]}  # fmt: skip
+    assert named and named <= set(re.findall(r"`([A-Z_0-9]+)`", table))
+    sources = yaml.safe_load(read("catalogs/mexico.yml"))["sources"]
+    archives = {name for name, source in sources.items() if "provider" in source.get("args", {})}
+    assert set(re.findall(r"^\| `([a-z_]+)` \|", table, flags=re.MULTILINE)) == archives
 
 
 @pytest.mark.parametrize("page", PAGES)
