@@ -342,7 +342,9 @@ def test_a_second_run_of_the_command_mends_the_first(items, own_store, tmp_path,
         area = add_area(own_store)
         files.fail(f"{bad}/B11_20m.tif", "half", "stall", "503")
         sources = ["--set", "sources=['earth_search']", "--set", "min_observations=1"]
-        command = [sys.executable, "-m", "ceiba.cli", "run", "ard", "mosaics", "--area", area, *sources]
+        # Those of Sentinel-2: the archive has no scene of Landsat, and its mosaics would wait for some.
+        wanted = ["ard", "02_mosaics/01_make_geomedian", "02_mosaics/02_make_indices", "02_mosaics/03_animate_years"]
+        command = [sys.executable, "-m", "ceiba.cli", "run", *wanted, "--area", area, *sources]
         first = subprocess.run(command, capture_output=True, text=True, timeout=600)
         assert first.returncode == 1 and f"1 of 4 scenes did not arrive: {bad}" in first.stdout, first.stdout
         assert len(scenes_of(area)) == 3
