@@ -13,9 +13,9 @@ import xarray as xr
 from moto.server import ThreadedMotoServer
 
 from ceiba.ard.landsat import LandsatFolderSource
-from ceiba.ard.landsat_reading import _told
 from ceiba.ard.quality import clear_pixels, count_classes
 from ceiba.ard.sensors import find_sensor
+from ceiba.ard.surface import told_of_corrections
 from ceiba.errors import CatalogError, InputError
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -78,10 +78,10 @@ def test_collection_2_level_1_becomes_surface_reflectance(tmp_path, add_landsat_
 
 def test_what_the_corrections_say_becomes_plain_values_of_the_document():
     attributes = {"atmosphere_method": "6s", "aot_550": np.float64(0.25), "topography_c": "x", "units": "1"}
-    told = _told(attributes)
+    told = told_of_corrections(attributes)
     assert told == {"ceiba:atmosphere_method": "6s", "ceiba:aot_550": 0.25, "ceiba:topography_c": "x"}
     assert type(told["ceiba:aot_550"]) is float
-    assert "ceiba:aot_550" not in _told({"aot_550": float("nan")})
+    assert "ceiba:aot_550" not in told_of_corrections({"aot_550": float("nan")})
 
 
 def test_level_2_of_collection_2_keeps_its_numbers(tmp_path, add_landsat_area, index_scenes, read_scene):
@@ -209,6 +209,14 @@ def test_an_archive_without_scenes_says_so(tmp_path, add_landsat_area, index_sce
         index_scenes(area)
 
 
+def assert_6s_is_told(properties: dict, profile: str, ground: str) -> None:
+    """Method, aerosol and assumptions of "auto", the default, stand in a scene's document."""
+    assert properties["ceiba:atmosphere_method"] == "6s"
+    assert 0 <= properties["ceiba:aot_550"] <= 1.6
+    told = properties["ceiba:atmosphere_assumptions"]
+    assert f"gases: {profile}" in told and ground in told and "optical depth: " in told
+
+
 def test_caqueta_goes_through_the_whole_chain(sample_folder, add_landsat_area, index_scenes, read_scene):
     folder = sample_folder / "eo/landsat7_l1_caqueta_colombia"
     area = add_landsat_area("caqueta", (561_015, 158_775, 585_165, 176_355), "EPSG:32618", urlpath=str(folder))
@@ -224,6 +232,7 @@ def test_caqueta_goes_through_the_whole_chain(sample_folder, add_landsat_area, i
         "clear": 52.2, "cloud": 43.7, "shadow": 4.1
     }  # fmt: skip
     properties = document["properties"]
+    assert_6s_is_told(properties, "tropical", "all ground at 0 m")
     assert properties["ceiba:fill_count"] == counts["fill"] == 223_041
     # Pixels with the greatest number, 255, as counted in the files themselves.
     assert properties["ceiba:saturated_count"] == {
@@ -250,6 +259,8 @@ def test_para_goes_through_the_whole_chain_with_its_terrain(sample_folder, add_l
     properties = document["properties"]
     assert properties["ceiba:quality_source"] == "none" and properties["ceiba:clouds_masked"] is False
     assert properties["ceiba:terrain_corrected"] is True
+    assert_6s_is_told(properties, "tropical", "heights by pixel")
+    assert properties["ceiba:topography_method"] == "c-correction"
     assert properties["ceiba:fill_count"] == 0 and set(properties["ceiba:saturated_count"].values()) == {0}
     assert set(np.unique(bands["quality"])) == {64}
     nir = bands["nir"] * SCALE + OFFSET

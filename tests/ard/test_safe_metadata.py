@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ceiba.ard.encoding import processing_baseline, resolve_encoding
-from ceiba.ard.safe_metadata import read_safe
+from ceiba.ard.safe_metadata import read_safe, read_sun
 from ceiba.ard.sensors import Encoding, find_sensor
 from ceiba.errors import SceneError
 
@@ -54,3 +54,28 @@ def test_any_damage_is_metadata_or_a_scene_error(data):
         resolve_encoding(find_sensor("sentinel_2_l2a"), read_safe(damaged))
     except SceneError:
         pass
+
+
+SUN = b"""<n1:Level-1C_Tile_ID xmlns:n1="x"><n1:Geometric_Info><Tile_Angles><Sun_Angles_Grid><Zenith/></Sun_Angles_Grid>
+<Mean_Sun_Angle><ZENITH_ANGLE unit="deg">38.2519</ZENITH_ANGLE><AZIMUTH_ANGLE unit="deg">152.7</AZIMUTH_ANGLE></Mean_Sun_Angle>
+</Tile_Angles></n1:Geometric_Info></n1:Level-1C_Tile_ID>"""
+
+
+def test_a_granule_says_where_the_sun_stood():
+    assert read_sun(SUN) == (38.2519, 152.7)
+    with pytest.raises(SceneError, match=r"TL.xml says no Mean_Sun_Angle"):
+        read_sun(b"<a/>", name="TL.xml")
+    with pytest.raises(SceneError, match="above the horizon"):
+        read_sun(SUN.replace(b"38.2519", b"98"))
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.data())
+def test_a_damaged_granule_has_a_sun_or_is_a_scene_error(data):
+    start = data.draw(st.integers(0, len(SUN)))
+    damaged = SUN[:start] + data.draw(st.binary(max_size=12)) + SUN[start + data.draw(st.integers(0, 40)) :]
+    try:
+        zenith, azimuth = read_sun(damaged)
+    except SceneError:
+        return
+    assert 0 <= zenith < 90 and 0 <= azimuth < 360

@@ -17,6 +17,7 @@ from ceiba.mosaics.geomedian import geomedian
 from ceiba.products import find_definition
 
 BANDS = {"blue", "green", "red", "red_edge_1", "red_edge_2", "red_edge_3", "nir", "nir_narrow", "swir_1", "swir_2"}
+OF_THE_SKY = {"coastal_aerosol", "water_vapor", "cirrus"}  # for masks, in no product
 TINY_CRS, TINY_ORIGIN, TINY_SIZE_M = "EPSG:6372", (2_000_000, 1_000_000), 320  # as in tests/conftest.py
 
 
@@ -26,7 +27,8 @@ def test_every_sensor_fits_its_product():
         held = {name for bands in sensor.bands.values() for name in bands}
         assert held == measured, sensor.name
         more = {name for bands in sensor.more_bands.values() for name in bands}
-        assert {name.removesuffix("_20m") for name in held | more if not name.startswith("quality")} <= BANDS
+        assert {name.removesuffix("_20m") for name in held | more if not name.startswith("quality")} <= BANDS | OF_THE_SKY
+        assert not held & OF_THE_SKY
         assert set(sensor.esun) in (set(), set(sensor.reflectance_bands()))
 
 

@@ -67,7 +67,7 @@ def index_scenes(area):
 def begin_count(area, misregistered="shift"):
     return ceiba.begin(
         "01_ard/02_count_clear_observations", area=area, tile="", year=0, clear_classes=CLEAR, min_clear_share=0.0,
-        misregistered=misregistered,
+        misregistered=misregistered, grow_cloud_m=0.0,
     )  # fmt: skip
 
 

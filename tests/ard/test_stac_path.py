@@ -47,7 +47,7 @@ def mosaic(area: str):
 
     task = ceiba.begin(
         "01_ard/02_count_clear_observations", area=area, tile="", year=0, clear_classes=CLEAR, min_clear_share=0.0,
-        misregistered="shift",
+        misregistered="shift", grow_cloud_m=0.0,
     )  # fmt: skip
     counts, scenes = ard.count_clear(task, clear_classes=CLEAR, min_clear_share=0.0, resolution_m=10)
     table = io.BytesIO()

@@ -9,6 +9,7 @@ import rasterio.warp
 from affine import Affine
 from odc.geo.geobox import GeoBox
 from rasterio.windows import Window
+from scipy import ndimage
 
 from ceiba.ard.stacks import SceneStack
 from ceiba.errors import InputError
@@ -146,6 +147,47 @@ def test_bands_are_adjusted_to_another_sensor_on_the_way(write_scene):
     red = values[2][seen] * 2.75e-5 - 0.2
     np.testing.assert_allclose(block.reflectance()[0, 0][seen], 0.9825 * red - 0.0022, atol=1e-6)
     np.testing.assert_allclose(block.reflectance()[1, 0][seen], values[3][seen] * 2.75e-5 - 0.2, atol=1e-6)
+
+
+def write_sparse_clouds(scene, *bits) -> np.ndarray:
+    """A quality band with one pixel in 500 of each of ``bits``, else clear; returns it."""
+    path = scene.uri.removeprefix("file://").rsplit("/", 1)[0] + "/30m.tif"
+    with rasterio.open(path, "r+") as file:
+        quality = np.full(file.shape, CLEAR, np.uint16)
+        for seed, bit in enumerate(bits):
+            quality[np.random.default_rng(seed).random(file.shape) < 0.002] = 1 << bit
+        file.write(quality, 7)
+    return quality
+
+
+@pytest.mark.parametrize("origin", [(499_410, 1_300_620), (499_217, 1_300_733)])
+def test_clouds_and_shadows_grow_the_same_in_every_block(write_scene, origin):
+    # 20 pixels more on each side of the grid; in the second place the scene is warped.
+    scene, *_ = write_scene(1, geobox=GeoBox((340, 440), Affine(30, 0, origin[0], 0, -30, origin[1]), "EPSG:32616"))
+    quality = write_sparse_clouds(scene, 3, 4, 5)  # cloud, shadow, and snow, which does not grow
+    stack = SceneStack([scene], measurements=["red"], geobox=GRID, grow_cloud_m=100)
+    whole = stack.read().clear[0]
+    if origin[0] == 499_410:
+        # SciPy's dilation by a disk of 100 m, center to center; 37 points of whole coordinates lie within 10 / 3.
+        y, x = np.mgrid[-3:4, -3:4]
+        disk = 900 * (x**2 + y**2) <= 100**2
+        assert disk.sum() == 37
+        grown = ndimage.binary_dilation(np.isin(quality, (8, 16)), disk)
+        np.testing.assert_array_equal(whole, ((quality == CLEAR) & ~grown)[20:320, 20:420])
+    for window in (Window(0, 0, 130, 77), Window(130, 77, 1, 1), Window(131, 5, 269, 295)):
+        np.testing.assert_array_equal(stack.read(window).clear[0], whole[window.toslices()])
+    plain = SceneStack([scene], measurements=["red"], geobox=GRID).read().clear[0]
+    assert not (whole & ~plain).any() and 0.5 < whole.mean() < plain.mean() - 0.1
+
+
+def test_cirrus_that_counts_as_clear_does_not_grow(write_scene):
+    scene, *_ = write_scene(1)
+    quality = write_sparse_clouds(scene, 2)
+    classes = {"landsat_scenes": ["fill", "cloud"]}
+    stack = SceneStack([scene], measurements=["red"], geobox=GRID, grow_cloud_m=100, classes=classes)
+    assert (quality == 4).sum() > 100 and stack.read().clear.all()
+    with pytest.raises(InputError, match="cannot grow by -1"):
+        SceneStack([scene], measurements=["red"], geobox=GRID, grow_cloud_m=-1)
 
 
 def test_says_what_is_missing_and_which_file_is_broken(write_scene, tmp_path):

@@ -19,7 +19,7 @@ BOUNDS = {
 INDEX = ("01_ard/01_fetch_scenes", {"tile": "", "first_year": 0, "last_year": 0} | BOUNDS)
 COUNT = (
     "01_ard/02_count_clear_observations",
-    {"tile": "", "year": 0, "clear_classes": CLEAR, "min_clear_share": 0.0, "misregistered": "shift"},
+    {"tile": "", "year": 0, "clear_classes": CLEAR, "min_clear_share": 0.0, "misregistered": "shift", "grow_cloud_m": 0.0},
 )
 
 

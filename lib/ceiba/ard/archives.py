@@ -1,10 +1,13 @@
 """Archives of scenes that are not yet in the cube: cubes of many dates in NetCDF, and folders with one scene each."""
 
+import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
+import fsspec
 import numpy as np
 import rasterio
 import xarray as xr
@@ -14,8 +17,9 @@ from odc.geo.geobox import GeoBox
 from ceiba.ard.encoding import resolve_encoding
 from ceiba.ard.sensors import Encoding, Sensor, find_sensor
 from ceiba.errors import CatalogError, InputError, SceneError
+from ceiba.products import content_id
 from ceiba.samples import find_sample
-from ceiba.sources import Source
+from ceiba.sources import Found, Selection, Source
 
 
 @dataclass(frozen=True)
@@ -72,6 +76,47 @@ class ArchiveSource(Source):
     def scene_encoding(self, scene: ArchivedScene) -> Encoding:
         """How the numbers of a scene store reflectance; raises :class:`SceneError`."""
         return resolve_encoding(scene.sensor, scene.properties)
+
+
+class ListedArchiveSource(ArchiveSource):
+    """Base of the archives that are a tree of files as an agency delivers them, local or in a bucket."""
+
+    def find(self, selection: Selection) -> Found:
+        """Id of the listing, by names, sizes and times or entity tags."""
+        if self.sample or "://" not in self.urlpath:
+            return super().find(selection)
+        lines = [
+            f"{path} {entry.get('size')} {entry.get('ETag', entry.get('LastModified'))}"
+            for path, entry in sorted(self._listing.items())
+        ]
+        sha256 = hashlib.sha256("\n".join(lines).encode()).hexdigest()
+        return Found(ids=(content_id(sha256),), title={"es": self.urlpath, "en": self.urlpath})
+
+    @cached_property
+    def _root(self) -> tuple[fsspec.AbstractFileSystem, str]:
+        remote = not self.sample and "://" in self.urlpath
+        return fsspec.core.url_to_fs(self.urlpath if remote else str(self.locate()))
+
+    @cached_property
+    def _listing(self) -> dict[str, dict]:
+        filesystem, root = self._root
+        try:
+            return filesystem.find(root, detail=True)
+        except OSError as error:
+            raise InputError(f"source {self.name!r}: {self.urlpath} cannot be listed: {error}") from error
+
+    def _address(self, path: str) -> str:
+        """Path or address that rasterio opens."""
+        filesystem, _ = self._root
+        local = isinstance(filesystem, fsspec.implementations.local.LocalFileSystem)
+        return path if local else filesystem.unstrip_protocol(path)
+
+    def _address_below(self, path: str) -> str:
+        """Address of a file given by an address, an absolute path or a path below the archive; empty stays empty."""
+        if not path or "://" in path or path.startswith("/"):
+            return path
+        _, root = self._root
+        return self._address(f"{root.rstrip('/')}/{path}")
 
 
 class CubeArchiveSource(ArchiveSource):

@@ -1,6 +1,7 @@
 """From reflectance at the top of the atmosphere to reflectance of the surface: by 6S tables, by COST or by DOS."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeVar
 
@@ -9,7 +10,7 @@ import xarray as xr
 
 from ceiba.ard import atmosphere_table
 from ceiba.ard.atmosphere_aerosol import NEEDED_BANDS, USUAL_AOT_550, Aerosol, estimate_aerosol
-from ceiba.ard.atmosphere_radiation import remove_atmosphere, sky_of_scene
+from ceiba.ard.atmosphere_radiation import SceneSky, remove_atmosphere, sky_of_scene
 from ceiba.errors import SceneError
 
 Pixels = TypeVar("Pixels", xr.Dataset, xr.DataArray)
@@ -38,6 +39,7 @@ def correct_atmosphere(
     method: str = "auto",
     latitude_deg: float | None = None,
     aot_550: float | None = None,
+    aerosol: Aerosol | None = None,
     water_g_cm2: float | None = None,
     ozone_cm_atm: float | None = None,
 ) -> xr.Dataset:
@@ -70,6 +72,8 @@ def correct_atmosphere(
     aot_550
         Optical depth of the aerosol at 550 nm, reduced to the sea [1], 0 to 1.6; estimated from the scene by default, by
         squares of 500 m. "6s" only.
+    aerosol
+        What :func:`see_aerosol` saw in other bands of the scene, with squares in pixels of ``toa``; instead of ``aot_550``.
     water_g_cm2, ozone_cm_atm
         Columns of water vapor [g cm-2] and ozone [cm atm] above the sea; by default of the climatology. "6s" only.
 
@@ -90,23 +94,48 @@ def correct_atmosphere(
     if not 0 < sun_elevation_deg <= 90:
         raise SceneError(f"the sun is {sun_elevation_deg} degrees high; surface reflectance needs 0 to 90 degrees")
     _check_bands(toa)
-    instrument = atmosphere_table.find_instrument(sensor)
     if method == "auto":
-        high = sun_elevation_deg >= 90 - atmosphere_table.MAX_SUN_ZENITH_DEG
-        tabled = instrument is not None and set(toa.data_vars) <= set(atmosphere_table.bands_of(instrument))
-        method = "6s" if tabled and high else "dos"
+        method = choose_method(toa, sensor=sensor, sun_elevation_deg=sun_elevation_deg)
     _check_grid(toa, elevation_m)
-    if method == "6s":
-        if instrument is None:
-            raise SceneError(
-                f"no table of the atmosphere for sensor {sensor!r}; there are tables for "
-                f"{', '.join(atmosphere_table.known_sensors())}; make one (catalogs/atmosphere) or use method 'dos'"
-            )
-        return _correct_by_table(
-            toa, instrument=instrument, sun_zenith_deg=90 - sun_elevation_deg, time=time, elevation_m=elevation_m,
-            latitude_deg=latitude_deg, aot_550=aot_550, water_g_cm2=water_g_cm2, ozone_cm_atm=ozone_cm_atm,
-        )  # fmt: skip
-    return _subtract_dark_objects(toa, sun_elevation_deg=sun_elevation_deg, method=method)
+    if method != "6s":
+        return _subtract_dark_objects(toa, sun_elevation_deg=sun_elevation_deg, method=method)
+    air = _air_above(
+        toa, sensor=sensor, sun_elevation_deg=sun_elevation_deg, time=time, latitude_deg=latitude_deg,
+        water_g_cm2=water_g_cm2, ozone_cm_atm=ozone_cm_atm,
+    )  # fmt: skip
+    if aerosol is None and aot_550 is None:
+        aerosol = _see_aerosol(toa, elevation_m, air, sun_zenith_deg=90 - sun_elevation_deg)
+    return _correct_by_table(toa, air, elevation_m=elevation_m, aerosol=aerosol, aot_550=aot_550)
+
+
+def choose_method(toa: xr.Dataset, *, sensor: str, sun_elevation_deg: float) -> str:
+    """What "auto" is for a scene: "6s" or "dos"; arguments as of :func:`correct_atmosphere`."""
+    instrument = atmosphere_table.find_instrument(sensor)
+    high = sun_elevation_deg >= 90 - atmosphere_table.MAX_SUN_ZENITH_DEG
+    tabled = instrument is not None and set(toa.data_vars) <= set(atmosphere_table.bands_of(instrument))
+    return "6s" if tabled and high else "dos"
+
+
+def see_aerosol(
+    toa: xr.Dataset,
+    *,
+    sensor: str,
+    sun_elevation_deg: float,
+    time: datetime,
+    elevation_m: xr.DataArray | float = 0,
+    latitude_deg: float | None = None,
+) -> Aerosol:
+    """Aerosol of a scene, for bands of it that lie on another grid than those in which it is seen.
+
+    Arguments and errors as of :func:`correct_atmosphere` with method "6s"; it is seen in blue, red, nir and swir_2. Its squares
+    are in pixels of ``toa``; :meth:`Aerosol.on_finer_grid` tells them in those of another grid.
+    """
+    _check_grid(toa, elevation_m)
+    air = _air_above(
+        toa, sensor=sensor, sun_elevation_deg=sun_elevation_deg, time=time, latitude_deg=latitude_deg,
+        water_g_cm2=None, ozone_cm_atm=None,
+    )  # fmt: skip
+    return _see_aerosol(toa, elevation_m, air, sun_zenith_deg=90 - sun_elevation_deg)
 
 
 def sample_pixels(pixels: Pixels, most: int = SAMPLE_PIXELS) -> Pixels:
@@ -150,50 +179,79 @@ def _subtract_dark_objects(toa: xr.Dataset, *, sun_elevation_deg: float, method:
     return as_surface_reflectance(toa, corrected, method=method, aot_550=float("nan"), assumptions=assumptions)
 
 
-def _correct_by_table(
+@dataclass(frozen=True)
+class _Air:
+    """The gases of a scene in words, and its atmosphere by band."""
+
+    gases: str
+    skies: Mapping[str, SceneSky]
+
+
+def _air_above(
     toa: xr.Dataset,
     *,
-    instrument: str,
-    sun_zenith_deg: float,
+    sensor: str,
+    sun_elevation_deg: float,
     time: datetime,
-    elevation_m: xr.DataArray | float,
     latitude_deg: float | None,
-    aot_550: float | None,
     water_g_cm2: float | None,
     ozone_cm_atm: float | None,
-) -> xr.Dataset:
+) -> _Air:
+    instrument = atmosphere_table.find_instrument(sensor)
+    if instrument is None:
+        raise SceneError(
+            f"no table of the atmosphere for sensor {sensor!r}; there are tables for "
+            f"{', '.join(atmosphere_table.known_sensors())}; make one (catalogs/atmosphere) or use method 'dos'"
+        )
     profile = "given"
     if water_g_cm2 is None or ozone_cm_atm is None:
         latitude = _latitude_deg(toa) if latitude_deg is None else latitude_deg
         profile, usual_water, usual_ozone = atmosphere_table.gases_of(latitude_deg=latitude, time=time)
         water_g_cm2 = usual_water if water_g_cm2 is None else water_g_cm2
         ozone_cm_atm = usual_ozone if ozone_cm_atm is None else ozone_cm_atm
-    skies = {
-        str(band): sky_of_scene(
-            instrument, str(band), sun_zenith_deg=sun_zenith_deg, water_g_cm2=water_g_cm2, ozone_cm_atm=ozone_cm_atm
-        )
-        for band in toa.data_vars
-    }
+    gases = {"water_g_cm2": water_g_cm2, "ozone_cm_atm": ozone_cm_atm}
+    words = f"gases: {profile}, water vapor {water_g_cm2:.2f} g cm-2, ozone {ozone_cm_atm:.3f} cm atm above the sea"
+    return _Air(
+        words,
+        {
+            str(band): sky_of_scene(instrument, str(band), sun_zenith_deg=90 - sun_elevation_deg, **gases)
+            for band in toa.data_vars
+        },
+    )
+
+
+def _see_aerosol(toa: xr.Dataset, elevation_m: xr.DataArray | float, air: _Air, *, sun_zenith_deg: float) -> Aerosol:
     step = sample_step(toa, AEROSOL_PIXELS)
-    if aot_550 is None:
-        sample = sample_pixels(toa[[band for band in NEEDED_BANDS if band in toa]], AEROSOL_PIXELS)
-        heights = sample_pixels(elevation_m, AEROSOL_PIXELS) if isinstance(elevation_m, xr.DataArray) else elevation_m
-        aerosol = estimate_aerosol(
-            sample, heights, skies, sun_zenith_deg=sun_zenith_deg, pixel_m=_pixel_m(toa) * step
-        )
-        source = f"{aerosol.targets} pixels of dark vegetation, by squares of 500 m"
-        if not aerosol.targets:
-            source = f"too little dark vegetation, the mean over land ({USUAL_AOT_550})"
-    else:
+    sample = sample_pixels(toa[[band for band in NEEDED_BANDS if band in toa]], AEROSOL_PIXELS)
+    heights = sample_pixels(elevation_m, AEROSOL_PIXELS) if isinstance(elevation_m, xr.DataArray) else elevation_m
+    pixel_m = _pixel_m(toa) * step
+    found = estimate_aerosol(sample, heights, air.skies, sun_zenith_deg=sun_zenith_deg, pixel_m=pixel_m)
+    return found.on_finer_grid(step)
+
+
+def _correct_by_table(
+    toa: xr.Dataset,
+    air: _Air,
+    *,
+    elevation_m: xr.DataArray | float,
+    aerosol: Aerosol | None,
+    aot_550: float | None,
+) -> xr.Dataset:
+    if aerosol is None:
         aerosol, source = Aerosol(aot_550, float(aot_550)), "given, above the sea"
-    aot_at_sea = aerosol.by_pixel(step, toa[next(iter(toa.data_vars))])
+    elif aerosol.targets:
+        source = f"{aerosol.targets} pixels of dark vegetation, by squares of 500 m"
+    else:
+        source = f"too little dark vegetation, the mean over land ({USUAL_AOT_550})"
+    aot_at_sea = aerosol.by_pixel(1, toa[next(iter(toa.data_vars))])
     corrected = {
-        band: remove_atmosphere(toa[band], skies[str(band)], elevation_m=elevation_m, aot_at_sea=aot_at_sea)
+        band: remove_atmosphere(toa[band], air.skies[str(band)], elevation_m=elevation_m, aot_at_sea=aot_at_sea)
         for band in toa.data_vars
     }
+    ground = "heights by pixel" if isinstance(elevation_m, xr.DataArray) else f"all ground at {elevation_m:g} m"
     assumptions = (
-        f"urban aerosol of little absorption, optical depth: {source}; gases: {profile}, water vapor {water_g_cm2:.2f} g cm-2, "
-        f"ozone {ozone_cm_atm:.3f} cm atm above the sea; seen from nadir; flat Lambertian ground"
+        f"urban aerosol of little absorption, optical depth: {source}; {air.gases}; {ground}; seen from nadir; "
+        "flat Lambertian ground"
     )
     return as_surface_reflectance(toa, corrected, method="6s", aot_550=aerosol.aot_550, assumptions=assumptions)
 

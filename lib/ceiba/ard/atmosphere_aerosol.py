@@ -2,7 +2,7 @@
 
 import logging
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import xarray as xr
@@ -55,26 +55,41 @@ class Aerosol:
     cell_px: float = 1.0
     targets: int = 0
 
+    def on_finer_grid(self, factor: float) -> "Aerosol":
+        """The same, with squares told in pixels of a grid with ``factor`` times as many along each side, from the same corner."""
+        return replace(self, cell_px=self.cell_px * factor)
+
     def by_pixel(self, sample_step: int, like: xr.DataArray) -> xr.DataArray | float:
-        """Optical depth reduced to the sea [1] for each pixel of ``like``, bilinear between the squares' centres."""
+        """Optical depth reduced to the sea [1] for each pixel of ``like``, bilinear between the squares' centres.
+
+        float32, lazy where ``like`` is.
+        """
         if isinstance(self.at_sea, float):
             return self.at_sea
-        field = xr.DataArray(self.at_sea, dims=("y", "x"))
         size = self.cell_px * sample_step
-        places = {
-            name: xr.DataArray(
-                np.clip((np.arange(like.sizes[name]) + 0.5) / size - 0.5, 0, field.sizes[name] - 1), dims=name
-            )
-            for name in ("y", "x")
-        }
-        # Linear along one axis after the other is bilinear; interp would drop an axis of one square.
-        for name, place in places.items():
-            below = np.minimum(place.values.astype(int), max(field.sizes[name] - 2, 0))
-            above = np.minimum(below + 1, field.sizes[name] - 1)
-            share = xr.DataArray(place.values - below, dims=name)
-            field = (1 - share) * field.isel({name: below}) + share * field.isel({name: above})
-        coordinates = {name: like[name] for name in ("y", "x") if name in like.coords}
-        return field.transpose("y", "x").astype("float32").assign_coords(coordinates)
+        below, above, share = _between_cells(like.sizes["x"], size, self.at_sea.shape[1])
+        # Linear along one axis after the other is bilinear.
+        rows = ((1 - share) * self.at_sea[:, below] + share * self.at_sea[:, above]).astype(np.float32)
+        below, above, share = _between_cells(like.sizes["y"], size, self.at_sea.shape[0])
+
+        def down(below: np.ndarray, above: np.ndarray, share: np.ndarray) -> np.ndarray:
+            return (1 - share)[:, None] * rows[below] + share[:, None] * rows[above]
+
+        places = [xr.DataArray(each, dims="y") for each in (below, above, share.astype(np.float32))]
+        if like.chunks is not None:
+            places = [place.chunk({"y": like.chunksizes["y"]}) for place in places]
+        field = xr.apply_ufunc(
+            down, *places, output_core_dims=[["x"]], dask="parallelized", output_dtypes=[np.float32],
+            dask_gufunc_kwargs={"output_sizes": {"x": like.sizes["x"]}},
+        )  # fmt: skip
+        return field.assign_coords({name: like[name] for name in ("y", "x") if name in like.coords})
+
+
+def _between_cells(pixels: int, cell_px: float, cells: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """For each pixel of an axis, the squares before and after its centre, and the share of the way between theirs."""
+    places = np.clip((np.arange(pixels) + 0.5) / cell_px - 0.5, 0, cells - 1)
+    below = np.minimum(places.astype(int), max(cells - 2, 0))
+    return below, np.minimum(below + 1, cells - 1), places - below
 
 
 def visible_of_vegetation(
@@ -166,10 +181,11 @@ def find_targets(toa: xr.Dataset, cell_px: float) -> tuple[np.ndarray, np.ndarra
     with np.errstate(invalid="ignore", divide="ignore"):
         green = (nir - swir_2) / (nir + swir_2) > TARGET_NDVI_SWIR
         dark = (swir_2 > TARGET_SWIR_2[0]) & (swir_2 < TARGET_SWIR_2[1])
-    rows, columns = (np.floor(np.arange(size) / cell_px).astype(int) for size in red.shape)
+    rows, columns = (np.floor(np.arange(size) / cell_px).astype(np.int32) for size in red.shape)
     shape = (int(rows[-1]) + 1, int(columns[-1]) + 1)
-    found = np.flatnonzero(green & dark & np.isfinite(red) & np.isfinite(blue))
-    numbers = (rows[:, None] * shape[1] + columns).ravel()[found]
+    found = np.flatnonzero(green & dark & np.isfinite(red) & np.isfinite(blue)).astype(np.int32)
+    del green, dark
+    numbers = (rows[:, None] * np.int32(shape[1]) + columns).ravel()[found]
     order = np.lexsort((red.ravel()[found], numbers))
     found, numbers = found[order], numbers[order]
     kept = []

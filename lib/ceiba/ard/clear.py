@@ -18,7 +18,13 @@ SCENES_TABLE = "scenes.parquet"
 
 
 def count_clear(
-    task: Task, *, clear_classes: Iterable[str], min_clear_share: float, resolution_m: float, misregistered: str = "shift"
+    task: Task,
+    *,
+    clear_classes: Iterable[str],
+    min_clear_share: float,
+    resolution_m: float,
+    misregistered: str = "shift",
+    grow_cloud_m: float = 0.0,
 ) -> tuple[xr.Dataset, pd.DataFrame]:
     """Count the clear observations of a tile and period, and say which scenes are accepted.
 
@@ -34,6 +40,8 @@ def count_clear(
         Pixel size [m].
     misregistered
         What becomes of a scene that lies more than half a pixel from the reference: "refuse" or "shift".
+    grow_cloud_m
+        Distance [m] around clouds and their shadows that is not clear either (:class:`ceiba.ard.stacks.SceneStack`).
 
     Returns
     -------
@@ -56,6 +64,8 @@ def count_clear(
     for dataset in task.datasets("s2_l2a_scenes"):
         quality = _load(task, "s2_l2a_scenes", [dataset], [quality_band], resolution_m)
         clear = clear_mask(quality[quality_band].isel(time=0), sensor.quality_classes, clear=clear_classes)
+        if grow_cloud_m:
+            _, clear = _as_in_mosaics(task, dataset, (0.0, 0.0), clear, clear_classes, grow_cloud_m)
         share = float(clear.mean())
         accepted, position = share > min_clear_share, UNCHECKED
         if accepted and reference is not None:
@@ -65,7 +75,9 @@ def count_clear(
         observed = quality[quality_band].isel(time=0, drop=True) != no_data
         clear = clear.drop_vars("time")
         for shift in kept_shifts(pd.DataFrame([{"dataset_id": str(dataset.id)} | position])).values():
-            observed, clear = _in_place(task, dataset, shift, observed, clear_classes)
+            observed, clear = _as_in_mosaics(
+                task, dataset, (shift.x_m, shift.y_m), observed, clear_classes, grow_cloud_m
+            )
         rows.append(
             {
                 "dataset_id": str(dataset.id),
@@ -92,17 +104,23 @@ def count_clear(
     return counts.odc.assign_crs(task.tile.crs), scenes
 
 
-def _in_place(
-    task: Task, dataset, shift: Shift, like: xr.DataArray, clear_classes: Iterable[str]
+def _as_in_mosaics(
+    task: Task,
+    dataset,
+    shift_m: tuple[float, float],
+    like: xr.DataArray,
+    clear_classes: Iterable[str],
+    grow_cloud_m: float,
 ) -> tuple[xr.DataArray, xr.DataArray]:
-    """Observed and clear pixels (bool) of a scene that is moved, as :func:`open_stack` reads it for the mosaics."""
+    """Observed and clear pixels (bool) of a scene that is moved or whose clouds grow, as :func:`open_stack` reads it."""
     product = dataset.product.name
     stack = SceneStack(
         [dataset],
         measurements=list(scene_sensor(dataset).reflectance_bands(min(scene_sensor(dataset).bands)))[:1],
         geobox=like.odc.geobox,
         classes={product: tuple(clear_classes)},
-        shifts_m={str(dataset.id): (shift.x_m, shift.y_m)},
+        shifts_m={str(dataset.id): shift_m},
+        grow_cloud_m=grow_cloud_m,
     )
     block = stack.read(all_dates=True)
     return like.copy(data=block.bands[0, 0] != block.nodata[0]), like.copy(data=block.clear[0])
@@ -163,15 +181,15 @@ def open_stack(
         Where no scene is accepted.
     """
     datasets = list(task.datasets(sensor))
-    classes, shifts = {}, {}
+    classes, shifts, grow_cloud_m = {}, {}, 0.0
     if sensor == "s2_l2a_scenes":
-        accepted, clear, shifts = accepted_scenes(task)
+        accepted, clear, shifts, grow_cloud_m = accepted_scenes(task)
         datasets = [dataset for dataset in datasets if str(dataset.id) in accepted]
         classes = {sensor: clear}
     if not datasets:
         raise InputError(f"{task.unit}: no accepted scene of {sensor}")
     options = {"classes": classes, "shifts_m": {name: (shift.x_m, shift.y_m) for name, shift in shifts.items()}}
-    options |= {"adjust": adjust}
+    options |= {"adjust": adjust, "grow_cloud_m": grow_cloud_m}
     return SceneStack(datasets, measurements=measurements, geobox=task.geobox(resolution_m), **options)
 
 
@@ -200,24 +218,29 @@ def tabulate_scenes(task: Task, sensor: str) -> pd.DataFrame:
     return pd.DataFrame(rows).sort_values(["date", "scene"], ignore_index=True)
 
 
-def accepted_scenes(task: Task) -> tuple[set[str], tuple[str, ...], dict[str, Shift]]:
-    """Ids of the scenes that ``clear_observations`` accepted, its clear classes, and how far some of them are to be moved.
+def accepted_scenes(task: Task) -> tuple[set[str], tuple[str, ...], dict[str, Shift], float]:
+    """Ids of the scenes that ``clear_observations`` accepted, its clear classes, how far some scenes are to be moved, and the
+    distance [m] that clouds grow by.
 
-    Raises :class:`InputError` where the years disagree in their classes.
+    Raises :class:`InputError` where the years disagree in their classes or that distance.
     """
     accepted: set[str] = set()
-    classes: set[tuple[str, ...]] = set()
+    masks: set[tuple[tuple[str, ...], float]] = set()
     shifts: dict[str, Shift] = {}
     for dataset in task.datasets("clear_observations"):
         scenes = pd.read_parquet(asset_paths(dataset)[SCENES_TABLE])
         accepted |= set(scenes.loc[scenes["accepted"], "dataset_id"])
         shifts |= kept_shifts(scenes)
-        classes.add(tuple(dataset.metadata_doc["properties"]["ceiba:parameters"]["clear_classes"]))
-    if len(classes) != 1:
+        parameters = dataset.metadata_doc["properties"]["ceiba:parameters"]
+        # Counts from before clouds could grow do not say it.
+        masks.add((tuple(parameters["clear_classes"]), float(parameters.get("grow_cloud_m", 0.0))))
+    if len(masks) != 1:
         raise InputError(
-            f"{task.unit}: the years were masked by different classes: {sorted(classes)}; run 01_ard again for all of them"
+            f"{task.unit}: the years were masked by different classes or distances from clouds: {sorted(masks)}; "
+            "run 01_ard again for all of them"
         )
-    return accepted, classes.pop(), shifts
+    classes, grow_cloud_m = masks.pop()
+    return accepted, classes, shifts, grow_cloud_m
 
 
 def _load(task: Task, name: str, datasets: list, measurements: list[str], resolution_m: float) -> xr.Dataset:

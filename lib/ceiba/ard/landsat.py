@@ -1,22 +1,16 @@
 """Folders of Landsat scenes as USGS delivers them: found by their MTL files, read as one kind of surface reflectance."""
 
-import hashlib
 import logging
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
-
-import fsspec
 
 from ceiba.ard import landsat_reading
-from ceiba.ard.archives import ArchivedScene, ArchiveSource, SceneGrid
+from ceiba.ard.archives import ArchivedScene, ListedArchiveSource, SceneGrid
 from ceiba.ard.landsat_metadata import LandsatMetadata, read_mtl
 from ceiba.ard.sensors import Encoding, Sensor, sensor_of_scene
 from ceiba.config import tell_gdal_the_endpoint
-from ceiba.errors import CatalogError, InputError, SceneError
-from ceiba.products import content_id
-from ceiba.sources import Found, Selection
+from ceiba.errors import CatalogError, SceneError
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +26,7 @@ class LandsatScene(ArchivedScene):
     files: Mapping[str, str] = field(default_factory=dict)
 
 
-class LandsatFolderSource(ArchiveSource):
+class LandsatFolderSource(ListedArchiveSource):
     """Landsat scenes, an MTL file with its TIFs beside it: Level 1 or 2, Collection 1 or 2, local or in a bucket.
 
     Level 1 is turned into surface reflectance when read. Whatever comes in is stored as Collection 2 Level 2 is, with its
@@ -69,30 +63,6 @@ class LandsatFolderSource(ArchiveSource):
         if sun not in SUN_ANGLES:
             raise CatalogError(f"source {self.name!r}: sun is {sun!r}; allowed are {', '.join(SUN_ANGLES)}")
         self.elevation, self.method, self.sun, self.grow_cloud_m = elevation, method, sun, grow_cloud_m
-
-    def find(self, selection: Selection) -> Found:
-        """Id of the listing, by names, sizes and times or entity tags."""
-        if self.sample or "://" not in self.urlpath:
-            return super().find(selection)
-        lines = [
-            f"{path} {entry.get('size')} {entry.get('ETag', entry.get('LastModified'))}"
-            for path, entry in sorted(self._listing.items())
-        ]
-        sha256 = hashlib.sha256("\n".join(lines).encode()).hexdigest()
-        return Found(ids=(content_id(sha256),), title={"es": self.urlpath, "en": self.urlpath})
-
-    @cached_property
-    def _root(self) -> tuple[fsspec.AbstractFileSystem, str]:
-        remote = not self.sample and "://" in self.urlpath
-        return fsspec.core.url_to_fs(self.urlpath if remote else str(self.locate()))
-
-    @cached_property
-    def _listing(self) -> dict[str, dict]:
-        filesystem, root = self._root
-        try:
-            return filesystem.find(root, detail=True)
-        except OSError as error:
-            raise InputError(f"source {self.name!r}: {self.urlpath} cannot be listed: {error}") from error
 
     def list_scenes(self) -> Iterator[ArchivedScene | SceneError]:
         """One scene an MTL file; of several levels or collections of one acquisition the highest only."""
@@ -146,12 +116,6 @@ class LandsatFolderSource(ArchiveSource):
             files=files,
         )
 
-    def _address(self, path: str) -> str:
-        """Path or address that rasterio opens."""
-        filesystem, _ = self._root
-        local = isinstance(filesystem, fsspec.implementations.local.LocalFileSystem)
-        return path if local else filesystem.unstrip_protocol(path)
-
     def scene_encoding(self, scene: ArchivedScene) -> Encoding:
         """That of Collection 2 Level 2, in which all scenes are read."""
         return scene.sensor.encoding
@@ -163,17 +127,11 @@ class LandsatFolderSource(ArchiveSource):
             return landsat_reading.read_level_2(scene, grow_cloud_m=self.grow_cloud_m)
         return landsat_reading.read_level_1(
             scene,
-            elevation=self._elevation_address(),
+            elevation=self._address_below(self.elevation),
             method=self.method,
             sun_by_pixel=self.sun == "pixel",
             grow_cloud_m=self.grow_cloud_m,
         )
-
-    def _elevation_address(self) -> str:
-        if not self.elevation or "://" in self.elevation or self.elevation.startswith("/"):
-            return self.elevation
-        _, root = self._root
-        return self._address(f"{root.rstrip('/')}/{self.elevation}")
 
 
 def _rank(sensor: Sensor) -> tuple[int, int]:

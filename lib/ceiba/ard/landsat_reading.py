@@ -2,7 +2,6 @@
 
 import functools
 import operator
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,23 +9,22 @@ import odc.geo.xr
 import rasterio
 import xarray as xr
 from odc.geo.geobox import GeoBox
-from rasterio.enums import Resampling
-from rasterio.vrt import WarpedVRT
 
 from ceiba.ard.archives import SceneGrid
 from ceiba.ard.atmosphere import correct_atmosphere
 from ceiba.ard.calibration import FILL, band_number, fill_mask, saturation_masks, toa_reflectance
+from ceiba.ard.heights import read_heights
 from ceiba.ard.quality import grow_mask, has_class, quality_of_fill, translate_quality
 from ceiba.ard.sensors import Encoding, Quality
 from ceiba.ard.sun import grid_convergence_deg, sun_elevation_of_pixels
+from ceiba.ard.surface import encode, encode_blocks, told_of_corrections
 from ceiba.ard.topography import correct_topography
 from ceiba.errors import SceneError
 
 if TYPE_CHECKING:
     from ceiba.ard.landsat import LandsatScene
 
-BLOCK_ROWS = 512
-TOLD = ("atmosphere_method", "aot_550", "atmosphere_assumptions", "topography_method", "topography_c")
+BLOCK_ROWS = 64  # each step of the chain holds a few blocks of double precision a thread
 
 
 def read_level_1(
@@ -58,16 +56,16 @@ def read_level_1(
     (size,) = scene.sensor.bands
     numbers, geobox = _read_bands(scene, size, fill=FILL)
     metadata = scene.metadata
-    lost, saturated = fill_mask(numbers), saturation_masks(numbers, metadata, scene.sensor)
+    # By blocks of rows: six bands of a whole scene as floating point would take 1.4 GiB at each step.
+    numbers = numbers.chunk({"y": BLOCK_ROWS, "x": -1})
+    lost = fill_mask(numbers).compute()
+    saturated = saturation_masks(numbers, metadata, scene.sensor)
     counts = {"ceiba:saturated_count": {name: int((mask & ~lost).sum()) for name, mask in saturated.items()}}
     sun = sun_elevation_of_pixels(geobox, metadata.time) if sun_by_pixel else None
     if sun is not None:
         sun = odc.geo.xr.wrap_xr(sun.values, geobox)
-    # By blocks of rows: six bands of a whole scene as floating point would take 1.4 GiB at each step.
-    reflectance = toa_reflectance(
-        numbers.chunk({"y": BLOCK_ROWS, "x": -1}), metadata, scene.sensor, sun_elevation_deg=sun
-    )
-    heights = _read_heights(elevation, geobox) if elevation else None
+    reflectance = toa_reflectance(numbers, metadata, scene.sensor, sun_elevation_deg=sun)
+    heights = read_heights(elevation, geobox) if elevation else None
     reflectance = correct_atmosphere(
         reflectance,
         sensor=scene.sensor.name,
@@ -83,12 +81,10 @@ def read_level_1(
             sun_elevation_deg=metadata.sun_elevation_deg,
             sun_azimuth_deg=(metadata.sun_azimuth_deg - grid_convergence_deg(geobox)) % 360,
         )
-    done = _told(reflectance.attrs) | {"ceiba:terrain_corrected": heights is not None}
+    done = told_of_corrections(reflectance.attrs) | {"ceiba:terrain_corrected": heights is not None}
     quality, told = _read_quality(scene, geobox, lost, grow_cloud_m)
     lost = has_class(quality, scene.sensor.quality, "fill")
-    bands = {
-        str(name): _encode_blocks(reflectance[name].where(~lost), scene.sensor.encoding) for name in numbers.data_vars
-    }
+    bands = encode_blocks(reflectance.where(~lost), scene.sensor.encoding)
     counts["ceiba:fill_count"] = int(lost.sum())
     return {size: SceneGrid(geobox, bands | {"quality": quality.values}, {**scene.properties, **done, **told, **counts})}
 
@@ -114,27 +110,6 @@ def read_level_2(scene: "LandsatScene", *, grow_cloud_m: float) -> dict[int, Sce
             bands[str(name)] = encode(reflectance.where(~(lost | full)).values, scene.sensor.encoding)
     counts = {"ceiba:fill_count": int(lost.sum()), "ceiba:saturated_count": saturated}
     return {size: SceneGrid(geobox, bands | {"quality": quality.values}, {**scene.properties, **told, **counts})}
-
-
-def _told(attributes: Mapping[str, object]) -> dict[str, str | float]:
-    """What the corrections say they did, for the document: texts and plain numbers, without those that are unknown (NaN)."""
-    told = {key: attributes[key] for key in TOLD if key in attributes}
-    plain = {f"ceiba:{key}": value if isinstance(value, str) else float(value) for key, value in told.items()}
-    return {key: value for key, value in plain.items() if value == value}
-
-
-def _encode_blocks(reflectance: xr.DataArray, encoding: Encoding) -> np.ndarray:
-    return xr.apply_ufunc(
-        encode, reflectance, kwargs={"encoding": encoding}, dask="parallelized", output_dtypes=["uint16"]
-    ).values
-
-
-def encode(reflectance: np.ndarray, encoding: Encoding) -> np.ndarray:
-    """Reflectance [1] as uint16 of ``encoding``; what is NaN or beyond what the numbers hold is no data."""
-    with np.errstate(invalid="ignore"):
-        numbers = np.rint((reflectance - encoding.offset) / encoding.scale)
-        held = (numbers >= 0) & (numbers <= np.iinfo("uint16").max) & (numbers != encoding.nodata)
-    return np.where(held, numbers, encoding.nodata).astype("uint16")
 
 
 def _read_bands(scene: "LandsatScene", size: int, *, fill: int) -> tuple[xr.Dataset, GeoBox]:
@@ -192,27 +167,3 @@ def _mark_grown_cloud(quality: xr.DataArray, kind: Quality, distance_m: float, r
     grown = grow_mask(cloud, distance_m=distance_m, resolution_m=resolution_m) & ~cloud
     clear_bit, grown_bit = (np.uint16(1 << kind.classes[name]) for name in ("clear", "dilated_cloud"))
     return xr.where(grown, (quality & ~clear_bit) | grown_bit, quality).astype("uint16")
-
-
-def _read_heights(address: str, geobox: GeoBox) -> xr.DataArray:
-    """Heights [m] on the scene's grid, NaN where there are none; raises :class:`SceneError`."""
-    try:
-        with (
-            rasterio.open(address) as file,
-            WarpedVRT(
-                file,
-                crs=str(geobox.crs),
-                transform=geobox.affine,
-                height=geobox.height,
-                width=geobox.width,
-                resampling=Resampling.bilinear,
-                dtype="float32",
-                nodata=np.nan,
-            ) as warped,
-        ):
-            heights = warped.read(1)
-    except rasterio.errors.RasterioError as error:
-        raise SceneError(f"heights {address} cannot be read: {error}") from error
-    if not np.isfinite(heights).any():
-        raise SceneError(f"heights {address} do not cover the scene's grid {geobox.boundingbox}")
-    return odc.geo.xr.wrap_xr(heights, geobox).assign_attrs(units="m")

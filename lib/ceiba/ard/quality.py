@@ -136,7 +136,7 @@ def grow_mask(mask: xr.DataArray, *, distance_m: float, resolution_m: float) -> 
     if distance_m < resolution_m:
         return mask
     return xr.apply_ufunc(
-        _grow_layer,
+        grow_layer,
         mask,
         input_core_dims=[["y", "x"]],
         output_core_dims=[["y", "x"]],
@@ -147,7 +147,8 @@ def grow_mask(mask: xr.DataArray, *, distance_m: float, resolution_m: float) -> 
     ).transpose(*mask.dims)
 
 
-def _grow_layer(mask: np.ndarray, *, pixels: float) -> np.ndarray:
+def grow_layer(mask: np.ndarray, *, pixels: float) -> np.ndarray:
+    """A mask, dims ``(y, x)``, with every pixel whose center is within ``pixels`` of one of its pixels' centers."""
     if not mask.any():
         return mask
     return distance_transform_edt(~mask) <= pixels * (1 + 1e-9)

@@ -24,6 +24,7 @@ from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window
 
 from ceiba.ard.encoding import scene_encoding, scene_sensor
+from ceiba.ard.mask_growth import cover_numbers, drop_near_cover, margin_px
 from ceiba.ard.sensors import Encoding, Sensor, known_names
 from ceiba.ard.stack_blocks import StackBlock
 from ceiba.config import tell_gdal_the_endpoint
@@ -87,11 +88,14 @@ class SceneStack:
         Sensor to ``{measurement: (gain, lift)}``, which make its reflectance like that of another sensor.
     resampling
         How files on another grid are warped: "nearest", "bilinear" or "cubic".
+    grow_cloud_m
+        Distance [m] around clouds and their shadows that is not clear either, within each scene, and beyond the tile's border
+        too: a scene's cloud there reaches in.
 
     Raises
     ------
     InputError
-        Where there is no scene, or one lacks a measurement.
+        Where there is no scene, one lacks a measurement, or the distance is negative.
     """
 
     def __init__(
@@ -104,16 +108,20 @@ class SceneStack:
         shifts_m: Mapping[str, tuple[float, float]] | None = None,
         adjust: Mapping[str, Mapping[str, tuple[float, float]]] | None = None,
         resampling: str = "nearest",
+        grow_cloud_m: float = 0.0,
     ):
         self.measurements, self.geobox = tuple(measurements), geobox
         self._resampling = Resampling[resampling]
         scenes = [_describe(dataset, self.measurements, geobox, shifts_m or {}, adjust or {}) for dataset in datasets]
         if not scenes:
             raise InputError("a stack needs at least one scene, and none was given")
-        self._masks = {
-            scene.sensor.name: _clear_numbers(scene.sensor, (classes or {}).get(scene.sensor.product))
-            for scene in scenes
-        }
+        self._grow_m, self._pixel_m = grow_cloud_m, abs(geobox.affine.a)
+        self._margin = margin_px(grow_cloud_m, self._pixel_m)
+        self._masks, self._covers = {}, {}
+        for sensor in {scene.sensor.name: scene.sensor for scene in scenes}.values():
+            chosen = (classes or {}).get(sensor.product)
+            self._masks[sensor.name] = _clear_numbers(sensor, chosen)
+            self._covers[sensor.name] = cover_numbers(sensor, chosen)
         dates: dict[tuple, list[StackedScene]] = {}
         for scene in sorted(scenes, key=lambda scene: (scene.time, scene.dataset_id)):
             dates.setdefault((scene.day, scene.platform, scene.encoding, scene.sensor.name), []).append(scene)
@@ -195,8 +203,16 @@ class SceneStack:
     def _read_scene(self, scene: StackedScene, window: Window, bands: np.ndarray, clear: np.ndarray) -> None:
         """Read a scene; its bands stay on the disk, and are no data here, where no pixel of the window is clear."""
         address, band = scene.places["quality"]
-        quality = self._read_file(address, [band], window, None, None, Resampling.nearest, scene.shift_m)[0]
-        np.take(self._masks[scene.sensor.name], quality, out=clear)
+        margin, grid, around = self._margin, self.geobox, window
+        if margin:
+            grid = self.geobox.pad(margin)
+            around = Window(window.col_off, window.row_off, window.width + 2 * margin, window.height + 2 * margin)
+        quality = self._read_file(address, [band], around, None, None, Resampling.nearest, scene.shift_m, grid)[0]
+        inner = quality[margin : margin + int(window.height), margin : margin + int(window.width)]
+        np.take(self._masks[scene.sensor.name], inner, out=clear)
+        if margin:
+            covered = self._covers[scene.sensor.name][quality]
+            drop_near_cover(clear, covered, grow_m=self._grow_m, resolution_m=self._pixel_m)
         nodata = scene.encoding.nodata
         if not clear.any():
             bands[...] = nodata + self._shift(scene)
@@ -225,8 +241,10 @@ class SceneStack:
         fill: int | None,
         resampling: Resampling,
         shift_m: tuple[float, float],
+        grid: GeoBox | None = None,
     ) -> np.ndarray:
-        """Bands of a file on a window of the stack's grid, ``(band, y, x)``; ``fill`` lies outside the file."""
+        """Bands of a file on a window of the stack's grid or another, ``(band, y, x)``; ``fill`` lies outside the file."""
+        grid = self.geobox if grid is None else grid
         shape = (len(numbers), int(window.height), int(window.width))
         try:
             with rasterio.Env(GDAL_CACHEMAX=CACHE_MB):
@@ -234,13 +252,13 @@ class SceneStack:
                 source_fill = file.nodata if fill is None else fill
                 if fill is None:  # of a quality band: all bits set, or no class, so that nothing outside is clear
                     fill = np.iinfo(file.dtypes[numbers[0] - 1]).max
-                place = None if any(shift_m) else _place_in(file, self.geobox, window)
+                place = None if any(shift_m) else _place_in(file, grid, window)
                 if out is None:
                     out = np.empty(shape, file.dtypes[numbers[0] - 1])
                 if place is None:
-                    options = {"crs": str(self.geobox.crs), "transform": self.geobox.affine, "resampling": resampling}
+                    options = {"crs": str(grid.crs), "transform": grid.affine, "resampling": resampling}
                     options |= {"src_transform": Affine.translation(-shift_m[0], -shift_m[1]) @ file.transform}
-                    height, width = self.geobox.shape
+                    height, width = grid.shape
                     with WarpedVRT(file, height=height, width=width, src_nodata=source_fill, nodata=fill, **options) as warped:
                         warped.read(numbers, window=window, out=out)
                     return out

@@ -24,6 +24,7 @@ MIN_CORRELATION = 0.05
 # correction has no meaning: no data.
 MIN_ILLUMINATION = 0.087
 MAX_FACTOR = 3.0
+STRIP_ROWS = 256
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,9 @@ def correct_topography(
     light = cos_incidence(
         slope, aspect, sun_elevation_deg=sun_elevation_deg, sun_azimuth_deg=sun_azimuth_deg
     )
+    if reflectance.chunks:
+        # In memory as a whole they would stand beside one factor a band and class, each as large as the scene.
+        light, slope = (values.chunk({name: reflectance.chunksizes[name] for name in ("y", "x")}) for values in (light, slope))
     flat_light = float(np.sin(np.radians(sun_elevation_deg)))
     ndvi = (reflectance["nir"] - reflectance["red"]) / (reflectance["nir"] + reflectance["red"])
     fits = _fit_all(reflectance, light, slope, ndvi)
@@ -126,7 +130,7 @@ def slope_and_aspect_deg(elevation_m: xr.DataArray) -> tuple[xr.DataArray, xr.Da
     Returns
     -------
     slope, aspect
-        [degree]; aspect is the direction downhill, clockwise from grid north, 0 on flat ground.
+        [degree], float32; aspect is the direction downhill, clockwise from grid north, 0 on flat ground.
 
     Raises
     ------
@@ -134,18 +138,26 @@ def slope_and_aspect_deg(elevation_m: xr.DataArray) -> tuple[xr.DataArray, xr.Da
         Where the grid has fewer than 3 pixels a side, uneven spacing, or is in degrees.
     """
     step_y, step_x = (_spacing_m(elevation_m, name) for name in ("y", "x"))
-    heights = elevation_m.transpose("y", "x").astype("float64").compute()
+    heights = elevation_m.transpose("y", "x").astype(np.result_type(elevation_m.dtype, np.float32)).compute()
     z = np.pad(heights.values, 1, mode="reflect", reflect_type="odd")
+    slope, aspect = np.empty(heights.shape, np.float32), np.empty(heights.shape, np.float32)
+    # By rows: the differences in double precision take ten times the heights' memory.
+    for start in range(0, heights.shape[0], STRIP_ROWS):
+        rows = slice(start, start + STRIP_ROWS)
+        slope[rows], aspect[rows] = _horn(z[start : start + STRIP_ROWS + 2].astype(np.float64), step_y, step_x)
+    attrs = {"units": "degree"}
+    return heights.copy(data=slope).assign_attrs(attrs), heights.copy(data=aspect).assign_attrs(attrs)
+
+
+def _horn(z: np.ndarray, step_y: float, step_x: float) -> tuple[np.ndarray, np.ndarray]:
+    """Slope and aspect [degree] of heights with a margin of one pixel."""
     right = (z[:-2, 2:] + 2 * z[1:-1, 2:] + z[2:, 2:]) - (z[:-2, :-2] + 2 * z[1:-1, :-2] + z[2:, :-2])
     down = (z[2:, :-2] + 2 * z[2:, 1:-1] + z[2:, 2:]) - (z[:-2, :-2] + 2 * z[:-2, 1:-1] + z[:-2, 2:])
     east, north = right / (8 * step_x), down / (8 * step_y)
     # Horn's weights skip the pixel itself, whose height may be unknown all the same.
-    slope = np.where(np.isnan(heights), np.nan, np.degrees(np.arctan(np.hypot(east, north))))
+    slope = np.where(np.isnan(z[1:-1, 1:-1]), np.nan, np.degrees(np.arctan(np.hypot(east, north))))
     aspect = np.where(slope > 0, np.degrees(np.arctan2(-east, -north)) % 360, 0.0)
-    attrs = {"units": "degree"}
-    return heights.copy(data=slope).assign_attrs(attrs), heights.copy(
-        data=np.where(np.isnan(slope), np.nan, aspect)
-    ).assign_attrs(attrs)
+    return slope, np.where(np.isnan(slope), np.nan, aspect)
 
 
 def cos_incidence(
