@@ -39,32 +39,29 @@ def plans_of(world: World, year: int) -> list[Plan]:
     return [plan for plan in plan_scenes(world.seed, "sentinel_2") if plan.time.year == year]
 
 
-def write_level_2a(folder: Path, world: World, plan: Plan, *, baseline: str = FORMER_BASELINE, right_m: float = 0) -> tuple[Path, dict]:
+def write_level_2a(folder: Path, world: World, plan: Plan, *, baseline: str = FORMER_BASELINE) -> tuple[Path, dict]:
     """A SAFE folder of level 2A below ``folder``, and its numbers by pixel size [m] and Ceiba's name."""
     fine, coarse = sentinel_2_scene(world, plan, sky_of(world.seed, plan), baseline=baseline)
     images = {f"R10m/{band}_10m": fine[name] for band, name in (("B02", "blue"), ("B03", "green"), ("B04", "red"), ("B08", "nir"))}
     names = {"B03": "green_20m", "B04": "red_20m", "B8A": "nir_narrow", "B11": "swir_1", "SCL": "quality_20m"}
     images |= {f"R20m/{band}_20m": coarse[name] for band, name in names.items()}
     images["R20m/SCL_20m"] = images["R20m/SCL_20m"].astype("uint8")
-    return write_safe(folder, plan, "2A", images, baseline, right_m), {10: fine, 20: coarse}
+    return write_safe(folder, plan, "2A", images, baseline), {10: fine, 20: coarse}
 
 
 def write_level_1c(
-    folder: Path, world: World, plan: Plan, *, baseline: str = FORMER_BASELINE, right_m: float = 0
+    folder: Path, world: World, plan: Plan, *, baseline: str = FORMER_BASELINE
 ) -> tuple[Path, dict, SkyTruth]:
     """A SAFE folder of level 1C below ``folder``, its numbers by pixel size [m] and Ceiba's name, and its sky."""
     from ceiba.simulation.level_1c import LEVEL_1C_BANDS
 
     bands, truth = sentinel_2_l1c_scene(world, plan, sky_of(world.seed, plan), baseline=baseline)
     images = {own: bands[size][name] for size, names in LEVEL_1C_BANDS.items() for own, name in names.items()}
-    return write_safe(folder, plan, "1C", images, baseline, right_m), bands, truth
+    return write_safe(folder, plan, "1C", images, baseline), bands, truth
 
 
-def write_safe(folder: Path, plan: Plan, level: str, images: dict[str, np.ndarray], baseline: str, right_m: float) -> Path:
-    """A SAFE folder: ``images`` maps the band, with its folder and pixel size where level 2A has them, to numbers.
-
-    ``right_m`` moves it east of the simulated area [m].
-    """
+def write_safe(folder: Path, plan: Plan, level: str, images: dict[str, np.ndarray], baseline: str) -> Path:
+    """A SAFE folder: ``images`` maps the band, with its folder and pixel size where level 2A has them, to numbers."""
     number, moment = baseline.replace(".", ""), f"{plan.time:%Y%m%dT%H%M%S}"
     name = f"S2A_MSIL{level}_{moment}_N{number}_R040_T{TILE}_{moment}"
     quantity, key = QUANTITIES[level]
@@ -81,7 +78,7 @@ def write_safe(folder: Path, plan: Plan, level: str, images: dict[str, np.ndarra
         size = {256: 10, 128: 20, 43: 60}[numbers.shape[0]]
         path = granule / "IMG_DATA" / place / f"T{TILE}_{moment}_{own}.jp2"
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_jp2(path, numbers, rasterio.Affine.translation(right_m, 0) * layout.grid_transform(size))
+        write_jp2(path, numbers, layout.grid_transform(size))
     return folder / f"{name}.SAFE"
 
 

@@ -84,6 +84,23 @@ def test_what_the_corrections_say_becomes_plain_values_of_the_document():
     assert "ceiba:aot_550" not in told_of_corrections({"aot_550": float("nan")})
 
 
+def test_reflectance_as_from_above_at_ingest(tmp_path, add_landsat_area, index_scenes, read_scene):
+    write_scene(tmp_path / "s", L1_C2, level_1_numbers("uint16"), crs=UTM14, origin=ORIGIN)
+    found = {}
+    for brdf in (False, True):
+        arguments = {"urlpath": str(tmp_path / "s"), "method": "dos", "brdf": brdf}
+        inventory, failures = index_scenes(add_landsat_area(f"brdf_{brdf}".lower(), BOUNDS, UTM14, **arguments))
+        assert failures == []
+        found[brdf] = read_scene(inventory["dataset_id"][0])
+    assert "ceiba:brdf_method" not in found[False][0]["properties"]
+    assert found[True][0]["properties"]["ceiba:brdf_method"] == "c-factor"
+    # The place is 4 km from the center of the frame of the MTL file: 0.4 degree from nadir changes less than 1 %.
+    red, as_seen = (found[brdf][1]["red"] * SCALE + OFFSET for brdf in (True, False))
+    valid = (found[True][1]["red"] != 0) & (as_seen > 0.05)
+    ratio = (red / as_seen)[valid]
+    assert 0.99 < ratio.min() <= ratio.max() < 1.01 and np.median(np.abs(ratio - 1)) > 1e-5
+
+
 def test_level_2_of_collection_2_keeps_its_numbers(tmp_path, add_landsat_area, index_scenes, read_scene):
     files = {f"SR_B{band}.TIF": np.full((60, 60), 9000 + band, "uint16") for band in range(2, 8)}
     files["SR_B2.TIF"][3, 3] = 0

@@ -41,6 +41,11 @@ class LandsatFolderSource(ListedArchiveSource):
         Atmospheric correction of Level 1 (:func:`ceiba.ard.atmosphere.correct_atmosphere`).
     sun
         Elevation of the sun for reflectance at the top of the atmosphere: "scene" (of its center, as USGS does) or "pixel".
+    brdf
+        Whether level 1 is told as seen from straight above (:func:`ceiba.ard.brdf.adjust_brdf`), with view angles by the place
+        in the swath (:func:`ceiba.ard.landsat_view.view_angles`, whose docstring tells their error). Off by default: within one
+        path it changes hardly anything, it is wrong over water and snow, and on slopes unless the terrain is corrected. It helps
+        where neighboring paths overlap in one mosaic. Level 2 stays as USGS made it.
     grow_cloud_m
         Distance [m] around cloud that is marked as dilated cloud, where the archive's quality band does not do it.
     """
@@ -56,6 +61,7 @@ class LandsatFolderSource(ListedArchiveSource):
         elevation: str = "",
         method: str = "auto",
         sun: str = "scene",
+        brdf: bool = False,
         grow_cloud_m: float = 0.0,
         metadata: Mapping | None = None,
     ):
@@ -63,6 +69,7 @@ class LandsatFolderSource(ListedArchiveSource):
         if sun not in SUN_ANGLES:
             raise CatalogError(f"source {self.name!r}: sun is {sun!r}; allowed are {', '.join(SUN_ANGLES)}")
         self.elevation, self.method, self.sun, self.grow_cloud_m = elevation, method, sun, grow_cloud_m
+        self.brdf = bool(brdf)
 
     def list_scenes(self) -> Iterator[ArchivedScene | SceneError]:
         """One scene an MTL file; of several levels or collections of one acquisition the highest only."""
@@ -130,6 +137,7 @@ class LandsatFolderSource(ListedArchiveSource):
             elevation=self._address_below(self.elevation),
             method=self.method,
             sun_by_pixel=self.sun == "pixel",
+            brdf=self.brdf,
             grow_cloud_m=self.grow_cloud_m,
         )
 

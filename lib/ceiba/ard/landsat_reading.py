@@ -12,8 +12,10 @@ from odc.geo.geobox import GeoBox
 
 from ceiba.ard.archives import SceneGrid
 from ceiba.ard.atmosphere import correct_atmosphere
+from ceiba.ard.brdf import adjust_brdf
 from ceiba.ard.calibration import FILL, band_number, fill_mask, saturation_masks, toa_reflectance
 from ceiba.ard.heights import read_heights
+from ceiba.ard.landsat_view import view_angles
 from ceiba.ard.quality import grow_mask, has_class, quality_of_fill, translate_quality
 from ceiba.ard.sensors import Encoding, Quality
 from ceiba.ard.sun import grid_convergence_deg, sun_elevation_of_pixels
@@ -28,7 +30,7 @@ BLOCK_ROWS = 64  # each step of the chain holds a few blocks of double precision
 
 
 def read_level_1(
-    scene: "LandsatScene", *, elevation: str, method: str, sun_by_pixel: bool, grow_cloud_m: float
+    scene: "LandsatScene", *, elevation: str, method: str, sun_by_pixel: bool, brdf: bool, grow_cloud_m: float
 ) -> dict[int, SceneGrid]:
     """Digital numbers to surface reflectance.
 
@@ -40,6 +42,8 @@ def read_level_1(
         Of :func:`ceiba.ard.atmosphere.correct_atmosphere`.
     sun_by_pixel
         Whether the sun's elevation is computed for each pixel rather than taken from the metadata.
+    brdf
+        Whether reflectance is told as seen from straight above.
     grow_cloud_m
         Distance [m] around cloud to mark as dilated cloud.
 
@@ -81,12 +85,32 @@ def read_level_1(
             sun_elevation_deg=metadata.sun_elevation_deg,
             sun_azimuth_deg=(metadata.sun_azimuth_deg - grid_convergence_deg(geobox)) % 360,
         )
+    if brdf:
+        reflectance = _as_from_above(reflectance, scene, geobox)
     done = told_of_corrections(reflectance.attrs) | {"ceiba:terrain_corrected": heights is not None}
     quality, told = _read_quality(scene, geobox, lost, grow_cloud_m)
     lost = has_class(quality, scene.sensor.quality, "fill")
-    bands = encode_blocks(reflectance.where(~lost), scene.sensor.encoding)
+    # Cut into blocks once: each band would keep a copy of its own.
+    lost_blocks = lost.chunk({"y": BLOCK_ROWS, "x": -1})
+    bands = encode_blocks(reflectance.where(~lost_blocks), scene.sensor.encoding)
     counts["ceiba:fill_count"] = int(lost.sum())
     return {size: SceneGrid(geobox, bands | {"quality": quality.values}, {**scene.properties, **done, **told, **counts})}
+
+
+def _as_from_above(reflectance: xr.Dataset, scene: "LandsatScene", geobox: GeoBox) -> xr.Dataset:
+    metadata = scene.metadata
+    if metadata.center is None:
+        raise SceneError(f"{scene.path}: its metadata say no corners, so nothing tells the view angles; set brdf to false")
+    zenith, azimuth = (
+        odc.geo.xr.wrap_xr(angle.values, geobox).chunk({"y": BLOCK_ROWS, "x": -1})
+        for angle in view_angles(geobox, metadata.center)
+    )
+    return adjust_brdf(
+        reflectance,
+        sun_zenith_deg=90 - metadata.sun_elevation_deg,
+        view_zenith_deg=zenith,
+        relative_azimuth_deg=azimuth - metadata.sun_azimuth_deg,
+    )
 
 
 def read_level_2(scene: "LandsatScene", *, grow_cloud_m: float) -> dict[int, SceneGrid]:
