@@ -24,7 +24,7 @@ from bench_mosaics import make_scenes
 from odc.geo.geobox import GeoBox
 
 DATES, SIDE_PX, PEER_STEP = 24, 2048, 1e-5
-LARGE_SIDE_PX, LARGE_SCENES = 5000, 4
+LARGE_SIDE_PX, LARGE_SCENES = 5000, 2
 NAMES = ("blue", "green", "red", "nir", "swir_1", "swir_2")
 CLEAR, CLOUD = 21824, 22280  # QA_PIXEL
 CRS, PIXEL_M = "EPSG:6372", 30
