@@ -155,6 +155,8 @@ def write_mp4(pictures: Sequence[np.ndarray], frame_ms: int, *, rate_factor: int
     import av  # 0.2 s that only who writes a film should pay
 
     height, width = pictures[0].shape[:2]
+    flags = av.video.reformatter.Interpolation
+    exact = flags.BILINEAR | flags.ACCURATE_RND | flags.BITEXACT
     with tempfile.TemporaryDirectory() as folder:
         # the table of contents can only be moved to the front of a file that can be read again
         path = Path(folder) / "animation.mp4"
@@ -167,8 +169,9 @@ def write_mp4(pictures: Sequence[np.ndarray], frame_ms: int, *, rate_factor: int
             context.color_primaries = context.color_trc = context.colorspace = REC_709
             context.color_range = av.video.reformatter.ColorRange.MPEG
             for number, picture in enumerate(pictures):
+                # one thread and exact rounding, so that the same pictures give the same file
                 frame = av.VideoFrame.from_ndarray(picture, format="rgb24").reformat(
-                    format="yuv420p", dst_colorspace="ITU709", dst_color_range="MPEG"
+                    format="yuv420p", dst_colorspace="ITU709", dst_color_range="MPEG", interpolation=exact, threads=1
                 )
                 frame.pts, frame.time_base = number, Fraction(frame_ms, 1000)
                 container.mux(stream.encode(frame))
