@@ -314,7 +314,7 @@ def split(text: str) -> list[str]:
 
 def summary_table(results) -> Table:
     """Units of a run by notebook and how they ended."""
-    table = Table("notebook", "done before", "made", "failed", "blocked", "seconds", title="ceiba run")
+    table = Table("notebook", "done before", "made", "skipped", "failed", "blocked", "seconds", title="ceiba run")
     notebooks: dict[str, list] = {}
     for result in results:
         notebooks.setdefault(result.unit.notebook, []).append(result)
@@ -322,7 +322,7 @@ def summary_table(results) -> Table:
         ended = notebooks[notebook]
         counts = [
             str(sum(result.status == status for result in ended) or "")
-            for status in ("done", "made", "failed", "blocked")
+            for status in ("done", "made", "skipped", "failed", "blocked")
         ]
         table.add_row(notebook, *counts, f"{sum(result.seconds for result in ended):.0f}")
     return table

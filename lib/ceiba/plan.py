@@ -16,7 +16,7 @@ from ceiba.notebooks import UNIT_PARAMETERS, check_parameters, list_notebooks, n
 from ceiba.products import InputRule, ProductDefinition, load_definitions, product_id
 from ceiba.review import Review, find_rejected, revise
 from ceiba.samples import is_reachable
-from ceiba.sources import Found, Selection, dataset_period
+from ceiba.sources import Found, Selection, dataset_period, made_from
 
 log = logging.getLogger(__name__)
 
@@ -178,6 +178,27 @@ def find_lacking(notebook: str, place: Place) -> list[str]:
         rule.name for definition in products_of(notebook) for rule in definition.inputs if rule.required
     )
     return [name for name in needed if name in place.lacks]
+
+
+def find_unused_sensor(unit: Unit) -> str:
+    """Scenes that a unit cannot be made without and of which its place has none, though it has those of another sensor.
+
+    A place need not have every sensor: what the others are needed for is then not asked of it. Empty where the place has
+    them all, or no scenes at all.
+    """
+    needed, reads = set(), list(unit.products)
+    seen = {definition.name for definition in reads}
+    while reads:
+        for rule in (rule for rule in reads.pop().inputs if rule.required):
+            for name in made_from(find_source(unit.area, rule.name)) - seen:
+                seen.add(name)
+                definition = load_definitions()[name]
+                needed |= {name} if definition.per == "scene" else set()
+                reads.append(definition)
+    scenes = [name for name, definition in load_definitions().items() if definition.per == "scene"]
+    whole = Selection(unit.area, unit.place, unit.place.whole, unit.place.years, scope="area")
+    empty = {name for name in scenes if not find_source(unit.area, name).find(whole).ids}
+    return "" if len(empty) == len(scenes) else ", ".join(sorted(needed & empty))
 
 
 def make_unit(notebook: str, given: Mapping[str, object]) -> Unit:

@@ -18,7 +18,7 @@ from ceiba import cube as index
 from ceiba import labels, provenance
 from ceiba.plan import Snapshot, Unit, notebook_stage
 from ceiba.report_outputs import Fragment, Image, read_outputs
-from ceiba.run import BLOCKED, FAILED, Result, record_folder
+from ceiba.run import BLOCKED, FAILED, SKIPPED, Result, record_folder
 from ceiba.sources import asset_paths
 
 log = logging.getLogger(__name__)
@@ -122,7 +122,8 @@ def write_report(folder: Path, results: Sequence[Result]) -> Path:
         Folder of the run; ``index.html`` is written there, the executed notebooks below ``notebooks/`` and
         pictures that do not fit into the page below ``figures/``.
     results
-        How every unit ended, those that had been done before too: their records are in the store.
+        How every unit ended, those that had been done before too: their records are in the store. Skipped ones are no part
+        of the report.
 
     Returns
     -------
@@ -130,7 +131,7 @@ def write_report(folder: Path, results: Sequence[Result]) -> Path:
         ``index.html``.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    entries = [read_entry(result, folder) for result in results]
+    entries = [read_entry(result, folder) for result in results if result.status != SKIPPED]
     place_image = Pictures(folder).place
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),

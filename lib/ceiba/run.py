@@ -22,6 +22,7 @@ from ceiba.plan import (
     Unit,
     adopt_finished,
     choose_notebooks,
+    find_unused_sensor,
     list_units,
     notebook_stage,
     take_snapshot,
@@ -31,7 +32,7 @@ from ceiba.sources import made_from
 
 log = logging.getLogger(__name__)
 
-DONE, MADE, FAILED, BLOCKED = "done", "made", "failed", "blocked"
+DONE, MADE, SKIPPED, FAILED, BLOCKED = "done", "made", "skipped", "failed", "blocked"
 
 
 @dataclass(frozen=True)
@@ -41,8 +42,8 @@ class Result:
     Attributes
     ----------
     status
-        "done" (nothing to do), "made", "failed" (its notebook raised, or wrote what it could and listed failures) or
-        "blocked" (an input is missing).
+        "done" (nothing to do), "made", "skipped" (the place has no scenes of the sensor that it is about), "failed" (its
+        notebook raised, or wrote what it could and listed failures) or "blocked" (an input is missing).
     reason
         For a person: why it failed or is blocked.
     """
@@ -57,7 +58,7 @@ class Result:
     @property
     def is_good(self) -> bool:
         """Whether the products are there and nothing was left out."""
-        return self.status in (DONE, MADE) and not self.reason
+        return self.status in (DONE, MADE, SKIPPED) and not self.reason
 
 
 def plan_chains(
@@ -149,7 +150,7 @@ def run_units(
         try:
             snapshot = take_snapshot(unit)
             if snapshot.missing:
-                result = Result(unit, BLOCKED, reason="; ".join(snapshot.missing))
+                result = end_without_inputs(unit, snapshot)
             elif snapshot.is_done() or adopt_finished(unit, snapshot):
                 # What was left out when it was made is told at every run, until the input is mended or removed.
                 result = Result(unit, DONE, reason="; ".join(left_out(snapshot)), ids=snapshot.ids)
@@ -165,6 +166,15 @@ def run_units(
         ended(result)
         results.append(result)
     return results
+
+
+def end_without_inputs(unit: Unit, snapshot: Snapshot) -> Result:
+    """A unit whose inputs are missing: skipped where its place works with another sensor, else blocked."""
+    unused = find_unused_sensor(unit)
+    if unused:
+        log.info("%s is skipped: the place has no %s", unit, unused)
+        return Result(unit, SKIPPED)
+    return Result(unit, BLOCKED, reason="; ".join(snapshot.missing))
 
 
 def run_unit(unit: Unit, snapshot: Snapshot) -> Result:

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 from typer.testing import CliRunner
 
 from ceiba.cli import app
@@ -39,6 +40,21 @@ def two_years(tmp_path_factory, write_archive):
 def finished():
     """What the first run gave, for the runs that must equal it."""
     return {}
+
+
+@pytest.mark.slow
+def test_an_area_of_one_sensor_is_not_asked_for_another(own_store, two_years, add_tiny_area):
+    name = add_tiny_area(own_store, two_years, years=(2018, 2019))
+    place = own_store / "areas" / name / "area.yml"
+    described = yaml.safe_load(place.read_text())
+    described["places"][name].pop("lacks")
+    place.write_text(yaml.safe_dump(described))
+    notebook = "02_mosaics/04_make_landsat_mosaics"
+    # before there are any scenes it is not known which sensors the area has
+    assert "no landsat_scenes" in ceiba("run", notebook, "--area", name, code=1)
+    told = ceiba("run", "ard", notebook, "--area", name, "--years", "2019")
+    row = next(line for line in told.splitlines() if "04_make_landsat_mosaics" in line and "│" in line)
+    assert [cell.strip() for cell in row.split("│")[2:7]] == ["", "", "1", "", ""]
 
 
 @pytest.mark.slow

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from ceiba.errors import InputError
 from ceiba.mosaics import band_unrolling, geomedian_fallback, geomedian_kernel
-from ceiba.mosaics.geomedian import STATISTICS, geomedian
+from ceiba.mosaics.geomedian import STATISTICS, geomedian, geomedian_of_arrays
 from ceiba.mosaics.geomedian_reference import geomedian_float64
 
 ROMANIA = "eo/s2_l2a_timeseries_romania"
@@ -121,6 +121,20 @@ def test_known_geometric_medians():
         values = np.concatenate([np.array(points).T, flat]).astype(np.float32)
         mosaic = geomedian(as_bands(values[:, :, None, None]))
         np.testing.assert_allclose(stack(mosaic[NAMES[:2]]).ravel(), expected, atol=2e-6)
+
+
+def test_spectra_nearly_on_a_line():
+    # float32 sees no slope between the two in the middle; the answer is that of the float64 reference
+    spectra = np.array([[284, 842, 398, 4780], [359, 888, 612, 4248], [593, 1040, 1137, 2894], [747, 1147, 1489, 2043]])
+    expected, certificate = geomedian_float64(spectra * 1e-4, steps=2_000_000)
+    assert certificate < 1e-7
+    raised = np.array([0, 0, 0, 1000])  # as stored by a later baseline
+    stored = [band[:, None, None].astype(np.uint16) for band in (spectra + raised[:, None]).T]
+    offset = -1e-4 * np.array([[0], [0], [0], [1000]])
+    clear = np.ones((4, 1, 1), bool)
+    for values, offsets in (([b.astype(np.uint16)[:, None, None] for b in spectra.T], 0.0), (stored, offset)):
+        found = geomedian_of_arrays(values, clear, nodata=0, scale=1e-4, offset=offsets)
+        np.testing.assert_allclose(found[:4, 0, 0], expected, atol=2e-5)
 
 
 @pytest.mark.parametrize("threads", [2, 4])

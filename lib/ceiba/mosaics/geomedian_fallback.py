@@ -59,6 +59,43 @@ def is_vertex_minimum(observations, n, start, lane, point):
     return is_minimum
 
 
+@numba.njit(**JIT_OPTIONS)
+def is_flat(observations, n, center, lane, band_count, share):
+    """Whether the curvature at ``center`` towards the farthest observation is below ``share`` of the largest that can be.
+
+    The sum of distances is flat in one direction only where all spectra lie on a line, and then in that one. At an
+    observation, which is the proven minimum, it is not.
+    """
+    row = (band_count + 1) * LANES
+    farthest, largest = -1, ZERO
+    for t in range(n):
+        at = t * row + lane
+        if observations[at + band_count * LANES] > ZERO:
+            squared = ZERO
+            for b in range(band_count):
+                d = observations[at + b * LANES] - center[b * LANES + lane]
+                squared += d * d
+            if squared < SAME:
+                return False
+            if squared > largest:
+                farthest, largest = t, squared
+    if farthest < 0:
+        return False
+    weights = curvature = ZERO
+    for t in range(n):
+        at = t * row + lane
+        if observations[at + band_count * LANES] > ZERO:
+            squared = along = ZERO
+            for b in range(band_count):
+                d = observations[at + b * LANES] - center[b * LANES + lane]
+                squared += d * d
+                along += d * (observations[farthest * row + lane + b * LANES] - center[b * LANES + lane])
+            w = ONE / math.sqrt(squared)
+            weights += w
+            curvature += w * (ONE - along * along / (squared * largest))
+    return curvature < share * weights
+
+
 @numba.njit(nogil=True, error_model="numpy")
 def sum_distances_float64(observations, n, lane, y, gradient, hessian):
     """Objective and sum of weights of one lane; fills gradient and upper triangle of the Hessian sums."""

@@ -28,7 +28,7 @@ import numba
 import numpy as np
 
 from ceiba.mosaics.band_unrolling import JIT_OPTIONS, LANES, for_each_band_count, vectorize
-from ceiba.mosaics.geomedian_fallback import INFINITE, ONE, SAME, ZERO, is_vertex_minimum, polish
+from ceiba.mosaics.geomedian_fallback import INFINITE, ONE, SAME, ZERO, is_flat, is_vertex_minimum, polish
 
 STEPS = 18
 VERTEX_TESTS_FROM = 7  # step from which slow lanes get the vertex test
@@ -37,6 +37,7 @@ PIECES = 16  # groups of LANES pixels that are copied together
 
 CONVERGED = np.float32(0.01)  # squared gradient (a sum of unit vectors) above which a short step proves nothing
 ROUNDING = np.float32(1 + 4e-6)  # an objective that rises by less is equal
+FEW = np.float32(8.5)  # observations up to which spectra are looked at for lying on a line
 FLAT = np.float32(0.02)  # curvature along a step, as a share of the largest, below which nothing is certain
 MARGIN = np.float32(0.3)  # an estimated step stands for the error, and may be too short by this much
 TINY = np.float32(1e-30)
@@ -45,7 +46,7 @@ HALF = np.float32(0.5)
 # Digest of band_unrolling.py and geomedian_fallback.py, which are compiled into this module's cached
 # function. Numba renews its cache only where this file changes, so a change there must change this line; a
 # test compares it.
-COMPILED_WITH = "30e393da0be9109e"
+COMPILED_WITH = "ec950abfcf7a2c52"
 
 
 @for_each_band_count()
@@ -264,8 +265,8 @@ def set_median(distances, n, comparators, count, medians):
 
 
 @numba.njit(**JIT_OPTIONS)
-def find_geomedian(bands, observations, n, count, center, best, sums, best_sums, inverse, done, tolerance):
-    """Geometric median of LANES staged pixels, into ``center``, which is their mean before."""
+def iterate(bands, observations, n, count, center, best, sums, best_sums, inverse, done, tolerance):
+    """Steps of all lanes together until each is done, and the fallback for what is left."""
     band_count = len(bands)
     while n % PADDING:
         observations[n * (band_count + 1) * LANES : (n + 1) * (band_count + 1) * LANES] = ZERO
@@ -301,6 +302,23 @@ def find_geomedian(bands, observations, n, count, center, best, sums, best_sums,
         if done[lane] == ZERO:
             if not is_vertex_minimum(observations, n, best, lane, point):
                 polish(observations, n, lane, point, tolerance)
+            for b in range(band_count):
+                center[b * LANES + lane] = point[b]
+
+
+@numba.njit(**JIT_OPTIONS)
+def find_geomedian(bands, observations, n, count, center, best, sums, best_sums, inverse, done, tolerance):
+    """Geometric median of LANES staged pixels, into ``center``, which is their mean before."""
+    iterate(bands, observations, n, count, center, best, sums, best_sums, inverse, done, tolerance)
+    # Few spectra may lie nearly on a line, along which the sum of distances hardly changes: a step that float32
+    # takes for short proves nothing then.
+    band_count = len(bands)
+    point = np.empty(band_count, np.float32)
+    for lane in range(LANES):
+        if 2.5 < count[lane] < FEW and is_flat(observations, n, center, lane, band_count, FLAT):
+            for b in range(band_count):
+                point[b] = center[b * LANES + lane]
+            polish(observations, n, lane, point, tolerance)
             for b in range(band_count):
                 center[b * LANES + lane] = point[b]
 
