@@ -16,7 +16,14 @@ BLOCK_PX = 512
 
 
 def write_cog(
-    path: Path, data: xr.DataArray, geobox: GeoBox, *, dtype: str, nodata: float, categorical: bool = False
+    path: Path,
+    data: xr.DataArray,
+    geobox: GeoBox,
+    *,
+    dtype: str,
+    nodata: float,
+    categorical: bool = False,
+    threads: int = 1,
 ) -> None:
     """Write one band as a Cloud-Optimised GeoTIFF (OGC 21-026) with overviews, by Zstandard as GDAL reads it from 2.3 on.
 
@@ -28,6 +35,8 @@ def write_cog(
         Type in the file and its no-data value; NaN in float data meets an integer ``dtype`` as ``nodata``.
     categorical
         Overviews take the commonest class instead of the mean.
+    threads
+        Threads that compress; the file is the same.
 
     Raises
     ------
@@ -69,6 +78,7 @@ def write_cog(
             # as small as deflate and written in half the time, which else is most of what a mosaic takes
             compress="zstd",
             level=1,
+            num_threads=threads,
             blocksize=BLOCK_PX,
             bigtiff="if_safer",
             predictor="yes",

@@ -189,7 +189,9 @@ class Task:
             )
         return self.snapshot.found[name]
 
-    def write(self, products: Mapping[str, Data], *, notes: Mapping[str, object] | None = None) -> dict[str, UUID]:
+    def write(
+        self, products: Mapping[str, Data], *, notes: Mapping[str, object] | None = None, threads: int = 1
+    ) -> dict[str, UUID]:
         """Write every product of the notebook, each whole or not at all, and index them.
 
         Parameters
@@ -200,6 +202,8 @@ class Task:
         notes
             What a report should tell: figures of accuracy and the like, in JSON types. ``failures``, a list of texts, makes
             the run end as failed after the products are written.
+        threads
+            Threads that compress rasters.
 
         Returns
         -------
@@ -223,7 +227,7 @@ class Task:
             def write_files(
                 folder: Path, definition=definition, rasters=rasters, assets=assets, dataset_id=dataset_id
             ) -> dict:
-                return self._write_files(folder, definition, rasters, assets, dataset_id, facts)
+                return self._write_files(folder, definition, rasters, assets, dataset_id, facts, threads)
 
             store.save_dataset(
                 dataset_id,
@@ -245,6 +249,7 @@ class Task:
         assets: Assets,
         dataset_id: UUID,
         facts: Mapping,
+        threads: int,
     ) -> dict:
         geobox = rasters.odc.geobox if rasters is not None else self.geobox(_table_resolution(self.tile))
         for band in definition.measurements:
@@ -256,6 +261,7 @@ class Task:
                 dtype=band.dtype,
                 nodata=band.nodata,
                 categorical=categorical,
+                threads=threads,
             )
             store.boundary(f"{definition.name}: {band.name} written")
         for name, content in assets.items():

@@ -105,20 +105,14 @@ def default_metadata_types() -> Iterator[dict]:
 
 def run_ours(folder: Path, target: Path, threads: int, *, side_px: int = SIDE_PX, dates: int = DATES, scenes: int = DATES):
     """Read, compute and write, as the notebook does."""
-    from concurrent.futures import ThreadPoolExecutor
-
     from ceiba.mosaics.streaming import geomedian_of_stack
     from ceiba.rasters import write_cog
 
     mosaic = geomedian_of_stack(open_stack(folder, side_px, dates, scenes), threads=threads, folder=target / "work")
     target.mkdir(exist_ok=True)
-
-    def write(name: str) -> None:
+    for name, band in mosaic.data_vars.items():
         dtype, nodata = ("uint16", 0) if name == "count" else ("float32", float("nan"))
-        write_cog(target / f"{name}.tif", mosaic[name], grid(side_px), dtype=dtype, nodata=nodata)
-
-    with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(write, map(str, mosaic.data_vars)))
+        write_cog(target / f"{name}.tif", band, grid(side_px), dtype=dtype, nodata=nodata, threads=threads)
 
 
 def run_peer(folder: Path, target: Path, threads: int) -> None:

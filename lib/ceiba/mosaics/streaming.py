@@ -167,7 +167,7 @@ def _assemble(
 def _in_turn(
     compute: Callable[[Window], np.ndarray], windows: list[Window], threads: int
 ) -> Iterator[tuple[Window, np.ndarray]]:
-    """Results in the order in which they are ready, with at most ``threads`` blocks in work or waiting to be taken."""
+    """Results in the order in which they are ready, with at most ``threads`` blocks in work and one result waiting."""
     if threads == 1:
         for window in windows:
             yield window, compute(window)
@@ -175,12 +175,19 @@ def _in_turn(
     with ThreadPoolExecutor(threads) as pool:
         waiting = list(reversed(windows))
         running: dict[Future, Window] = {}
-        while waiting or running:
-            while waiting and len(running) < threads:
+
+        def submit() -> None:
+            if waiting:
                 window = waiting.pop()
                 running[pool.submit(compute, window)] = window
+
+        for _ in range(threads):
+            submit()
+        while running:
             for future in wait(running, return_when=FIRST_COMPLETED).done:
-                yield running.pop(future), future.result()
+                window, values = running.pop(future), future.result()
+                submit()  # before the result is taken, so that no thread waits for that
+                yield window, values
 
 
 def _through_a_file(

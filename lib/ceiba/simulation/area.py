@@ -51,7 +51,9 @@ def write_area(folder: Path, *, seed: int = 7) -> None:
     seed
         The same seed gives the same bytes.
 
-    Notes ----- ``area.json``, ``scenes/``, ``dem.tif``, ``life_zones.tif``, ``position_reference/``, ``training_samples.csv``,
+    Notes
+    -----
+    ``area.json``, ``scenes/``, ``dem.tif``, ``life_zones.tif``, ``position_reference/``, ``training_samples.csv``,
     ``land_cover_reference.csv``, ``field_plots.csv``, ``recordings/``, ``sound_training/``, three GeoJSON
     files, and ``truth/``: what no stage may read, but every check should.
     """

@@ -27,7 +27,7 @@ def write_raster(path: Path, bands: Mapping[str, np.ndarray], *, resolution_m: f
         "transform": grid_transform(resolution_m),
         "nodata": nodata,
         "compress": "zstd",
-        "zstd_level": 9,
+        "zstd_level": 15,
         "predictor": 3 if first.dtype.kind == "f" else 2,
         "tiled": True,
         "blockxsize": 256,
