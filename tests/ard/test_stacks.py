@@ -83,6 +83,22 @@ def test_granules_of_one_overpass_are_one_date(write_scene):
     np.testing.assert_array_equal(part.clear[date], block.clear[date, 20:70, 140:200])
 
 
+def test_one_look_under_two_baselines_counts_once(write_scene):
+    older, older_values, older_quality = write_scene(1)
+    encoding = {"scale": 2.75e-5, "offset": -0.2 - 1000 * 2.75e-5, "nodata": 0}
+    newer, newer_values, newer_quality = write_scene(2, time="2019-03-05T16:00:09Z", **{"ceiba:reflectance": encoding})
+    stack = SceneStack([older, newer], measurements=["red"], geobox=GRID)
+    block = stack.read()
+    assert len(stack.times) == len(block.times) == 1
+    expected = np.full(GRID.shape, np.nan)
+    expected[older_quality == CLEAR] = (older_values[2] * 2.75e-5 - 0.2)[older_quality == CLEAR]
+    by_newer = newer_quality == CLEAR
+    expected[by_newer] = (newer_values[2] * 2.75e-5 + encoding["offset"])[by_newer]
+    np.testing.assert_allclose(block.reflectance()[0, 0], expected, atol=1e-7)
+    part = stack.read(Window(100, 30, 64, 50))
+    assert part.reflectance().tobytes() == np.ascontiguousarray(block.reflectance()[:, :, 30:80, 100:164]).tobytes()
+
+
 def test_bands_of_a_cloudy_block_are_not_even_read(write_scene, tmp_path):
     scene, *_ = write_scene(1)
     with rasterio.open(tmp_path / "scene_1" / "30m.tif", "r+") as file:

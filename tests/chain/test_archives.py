@@ -116,6 +116,20 @@ def test_counts_are_those_of_the_quality_bands(store, archive, add_tiny_area):
     assert (counts["observation_count"] == 4).all()
 
 
+def test_granules_of_one_overpass_are_counted_once(own_store, archive, add_tiny_area):
+    first = sorted(archive.iterdir())[0]
+    twin = shutil.copytree(first, first.with_name(f"{first.name}_twin"))
+    described = json.loads((twin / "scene.json").read_text())
+    later = described["time"].replace(":00Z", ":24Z")
+    (twin / "scene.json").write_text(json.dumps(described | {"name": twin.name, "time": later}))
+    area = add_tiny_area(own_store, archive, "one_overpass")
+    assert make_ard(area) == []
+    counts = ceiba.catalog.open("clear_observations", area=area, time="2019")
+    expected = np.where(np.arange(32) % 3 == 0, 2, 3)
+    assert np.array_equal(counts["clear_count"].values, np.broadcast_to(expected, (32, 32)))
+    assert (counts["observation_count"] == 4).all()
+
+
 def test_scenes_below_the_share_are_rejected(store, archive, add_tiny_area):
     area = add_tiny_area(store, archive, "rejected")
     make_ard(area)

@@ -9,6 +9,7 @@ from ceiba.ard.coregistration import Shift, check_treatment
 from ceiba.ard.encoding import scene_sensor
 from ceiba.ard.positions import UNCHECKED, kept_shifts, open_reference, position_columns, scene_position
 from ceiba.ard.sensors import clear_mask, sensor_of_product
+from ceiba.ard.stacked_scenes import overpass
 from ceiba.ard.stacks import SceneStack
 from ceiba.errors import InputError
 from ceiba.sources import Found, asset_paths
@@ -46,7 +47,7 @@ def count_clear(
     Returns
     -------
     counts : xr.Dataset
-        ``clear_count`` and ``observation_count`` [1], dims ``(y, x)``.
+        ``clear_count`` and ``observation_count`` [1], dims ``(y, x)``; scenes of one overpass count once, as in the mosaics.
     scenes : pd.DataFrame
         One row a scene: ``dataset_id``, ``time``, ``clear_share`` [1], ``accepted``, ``position`` ("in_place", "shifted",
         "refused", "unknown", or "unchecked" without a reference), ``shift_x_m``, ``shift_y_m`` [m], ``position_note``.
@@ -60,7 +61,7 @@ def count_clear(
     sensor = sensor_of_product("s2_l2a_scenes")
     quality_band, no_data = sensor.quality_band(resolution_m), sensor.quality_classes["no_data"]
     reference = open_reference(task, sensor, resolution_m)
-    rows, clear_count, observed_count = [], None, None
+    rows, counted = [], OverpassCounts()
     for dataset in task.datasets("s2_l2a_scenes"):
         quality = _load(task, "s2_l2a_scenes", [dataset], [quality_band], resolution_m)
         clear = clear_mask(quality[quality_band].isel(time=0), sensor.quality_classes, clear=clear_classes)
@@ -87,21 +88,48 @@ def count_clear(
             }
             | position
         )
-        if clear_count is None:
-            clear_count, observed_count = clear.astype("uint16") * 0, clear.astype("uint16") * 0
-        observed_count = observed_count + observed.astype("uint16")
-        if accepted:
-            clear_count = clear_count + clear.astype("uint16")
+        counted.add(overpass(dataset), observed=observed, clear=clear if accepted else None)
     scenes = pd.DataFrame(rows)
     if not scenes["accepted"].any():
         raise InputError(
             f"{task.unit}: none of {len(scenes)} scenes is clear over more than {min_clear_share:.0%} of the tile"
             + _refused(scenes)
         )
-    counts = xr.Dataset({"clear_count": clear_count, "observation_count": observed_count})
+    counts = counted.finish()
     for variable in counts.data_vars.values():
         variable.attrs = {"units": "1", "nodata": 0}
     return counts.odc.assign_crs(task.tile.crs), scenes
+
+
+class OverpassCounts:
+    """Counts of observed and clear looks at each pixel; scenes of one overpass, as neighboring granules, are one look."""
+
+    def __init__(self):
+        self._key: object = None
+        self._observed: xr.DataArray | None = None
+        self._clear: xr.DataArray | None = None
+        self._counts: dict[str, xr.DataArray] = {}
+
+    def add(self, key: object, *, observed: xr.DataArray, clear: xr.DataArray | None) -> None:
+        """Add a scene (bool, dims ``(y, x)``) of the overpass ``key``, in the order of time; ``clear`` is None where refused."""
+        clear = observed & False if clear is None else clear
+        if key != self._key:
+            self._flush()
+            self._key, self._observed, self._clear = key, observed, clear
+        else:
+            self._observed, self._clear = self._observed | observed, self._clear | clear
+
+    def _flush(self) -> None:
+        if self._observed is None:
+            return
+        for name, mask in (("clear_count", self._clear), ("observation_count", self._observed)):
+            look = mask.astype("uint16")
+            self._counts[name] = look if name not in self._counts else self._counts[name] + look
+
+    def finish(self) -> xr.Dataset:
+        """``clear_count`` and ``observation_count`` [1], uint16, dims ``(y, x)``."""
+        self._flush()
+        return xr.Dataset(self._counts)
 
 
 def _as_in_mosaics(

@@ -9,9 +9,6 @@ import functools
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import timedelta
-from urllib.parse import urljoin
 
 import numpy as np
 import rasterio
@@ -23,11 +20,10 @@ from rasterio.enums import Resampling
 from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window
 
-from ceiba.ard.encoding import scene_encoding, scene_sensor
 from ceiba.ard.mask_growth import cover_numbers, drop_near_cover, margin_px
 from ceiba.ard.sensors import Encoding, Sensor, known_names
 from ceiba.ard.stack_blocks import StackBlock
-from ceiba.config import tell_gdal_the_endpoint
+from ceiba.ard.stacked_scenes import StackedScene, date_key, describe_scene, stored_type
 from ceiba.errors import InputError
 from ceiba.providers import hide_tokens, sign_address
 
@@ -38,35 +34,6 @@ OPEN_FILES = 200  # of each thread
 CACHE_MB = 32  # of GDAL: blocks are read once, so that keeping them is of no use
 SIGNED_SHIFT = 32768
 ALIGNED = 1e-3  # pixels by which two grids may differ and count as one
-
-
-@dataclass(frozen=True)
-class StackedScene:
-    """One scene of the cube in a stack.
-
-    Attributes
-    ----------
-    places
-        Measurement to address and band number of its file.
-    extent
-        Outline of the scene in the CRS of the stack.
-    gain, lift
-        Measurement to what its reflectance is multiplied with and what is then added, to be like another sensor's.
-    shift_m
-        How far the scene lies too far east and north [m].
-    """
-
-    dataset_id: str
-    platform: str
-    time: np.datetime64
-    day: np.datetime64
-    sensor: Sensor
-    encoding: Encoding
-    places: Mapping[str, tuple[str, int]]
-    extent: object
-    gain: Mapping[str, float]
-    lift: Mapping[str, float]
-    shift_m: tuple[float, float]
 
 
 class SceneStack:
@@ -112,7 +79,7 @@ class SceneStack:
     ):
         self.measurements, self.geobox = tuple(measurements), geobox
         self._resampling = Resampling[resampling]
-        scenes = [_describe(dataset, self.measurements, geobox, shifts_m or {}, adjust or {}) for dataset in datasets]
+        scenes = [describe_scene(dataset, self.measurements, geobox, shifts_m or {}, adjust or {}) for dataset in datasets]
         if not scenes:
             raise InputError("a stack needs at least one scene, and none was given")
         self._grow_m, self._pixel_m = grow_cloud_m, abs(geobox.affine.a)
@@ -124,16 +91,19 @@ class SceneStack:
             self._covers[sensor.name] = cover_numbers(sensor, chosen)
         dates: dict[tuple, list[StackedScene]] = {}
         for scene in sorted(scenes, key=lambda scene: (scene.time, scene.dataset_id)):
-            dates.setdefault((scene.day, scene.platform, scene.encoding, scene.sensor.name), []).append(scene)
-        self.dates = tuple(tuple(scenes) for scenes in dates.values())
-        types = {np.dtype(_type_of(scene, self.measurements)) for scene in scenes}
+            dates.setdefault(date_key(scene), []).append(scene)
+        # of one ground under two processing baselines the later is taken, which is the one with the lower offset
+        self.dates = tuple(
+            tuple(sorted(scenes, key=lambda scene: scene.encoding.offset)) for scenes in dates.values()
+        )
+        types = {np.dtype(stored_type(scene, self.measurements)) for scene in scenes}
         self.dtype = _common_type(types)
         self._handles = threading.local()
 
     @property
     def times(self) -> np.ndarray:
-        """Time of each date, that of its first scene, datetime64."""
-        return np.array([scenes[0].time for scenes in self.dates])
+        """Time of each date, that of its earliest scene, datetime64."""
+        return np.array([min(scene.time for scene in scenes) for scenes in self.dates])
 
     def blocks(self, *, block_bytes: int = BLOCK_BYTES) -> list[Window]:
         """Windows of the grid, rows first: as large as ``block_bytes`` of all dates allow, at most 1024 pixels square."""
@@ -157,17 +127,18 @@ class SceneStack:
         if window is None:
             window = Window(0, 0, self.geobox.width, self.geobox.height)
         extent = _window_extent(self.geobox, window)
-        dates = [
-            [scene for scene in scenes if scene.extent.intersects(extent)] or list(scenes[: int(all_dates)])
-            for scenes in self.dates
+        reaching = [
+            (whole, [scene for scene in whole if scene.extent.intersects(extent)] or list(whole[: int(all_dates)]))
+            for whole in self.dates
         ]
-        dates = [scenes for scenes in dates if scenes]
-        shape = (len(dates), window.height, window.width)
+        reaching = [(whole, scenes) for whole, scenes in reaching if scenes]
+        shape = (len(reaching), int(window.height), int(window.width))
         bands = np.empty((len(self.measurements), *shape), self.dtype)
         clear = np.empty(shape, bool)
-        for position, scenes in enumerate(dates):
-            self._read_date(scenes, window, bands[:, position], clear[position])
-        first = [scenes[0] for scenes in dates]
+        for position, (whole, scenes) in enumerate(reaching):
+            self._read_date(scenes, whole[0].encoding, window, bands[:, position], clear[position])
+        # how a date is stored is that of its first scene of the whole grid: numbers must not depend on the block
+        first = [whole[0] for whole, _ in reaching]
         shifts = np.array([self._shift(scene) for scene in first], np.int64)
         scale = np.array([[s.encoding.scale * s.gain[m] for m in self.measurements] for s in first])
         lift = np.array([[s.encoding.offset * s.gain[m] + s.lift[m] for m in self.measurements] for s in first])
@@ -177,31 +148,38 @@ class SceneStack:
             nodata=np.array([scene.encoding.nodata for scene in first], np.int64) + shifts,
             scale=scale.reshape(-1, len(self.measurements)),
             offset=lift.reshape(-1, len(self.measurements)) - scale.reshape(-1, len(self.measurements)) * shifts[:, None],
-            times=np.array([scene.time for scene in first], "datetime64[ns]"),
+            times=np.array([min(scene.time for scene in whole) for whole, _ in reaching], "datetime64[ns]"),
             measurements=self.measurements,
             geobox=self.geobox[window.toslices()],
         )
 
     def _shift(self, scene: StackedScene) -> int:
         """What is added to the numbers of a scene so that they fit the type of the stack."""
-        return SIGNED_SHIFT if self.dtype == np.uint16 and _type_of(scene, self.measurements) == "int16" else 0
+        return SIGNED_SHIFT if self.dtype == np.uint16 and stored_type(scene, self.measurements) == "int16" else 0
 
-    def _read_date(self, scenes: list[StackedScene], window: Window, bands: np.ndarray, clear: np.ndarray) -> None:
-        """Fill one date from its scenes, each pixel from the first that is clear and whole there."""
-        self._read_scene(scenes[0], window, bands, clear)
-        nodata = scenes[0].encoding.nodata + self._shift(scenes[0])
+    def _read_date(
+        self, scenes: list[StackedScene], stored: Encoding, window: Window, bands: np.ndarray, clear: np.ndarray
+    ) -> None:
+        """Fill one date from its scenes, each pixel from the first that is clear and whole there, stored as ``stored``."""
+        self._read_scene(scenes[0], stored, window, bands, clear)
+        nodata = stored.nodata + self._shift(scenes[0])
         for scene in scenes[1:]:
             lacking = ~clear | (bands == nodata).any(axis=0)
             if not lacking.any():
                 return
             more, more_clear = np.empty_like(bands), np.empty_like(clear)
-            self._read_scene(scene, window, more, more_clear)
+            self._read_scene(scene, stored, window, more, more_clear)
             better = lacking & more_clear
             np.copyto(bands, more, where=better)
             np.copyto(clear, more_clear, where=better)
 
-    def _read_scene(self, scene: StackedScene, window: Window, bands: np.ndarray, clear: np.ndarray) -> None:
-        """Read a scene; its bands stay on the disk, and are no data here, where no pixel of the window is clear."""
+    def _read_scene(
+        self, scene: StackedScene, stored: Encoding, window: Window, bands: np.ndarray, clear: np.ndarray
+    ) -> None:
+        """Read a scene as if it were stored like ``stored``.
+
+        Its bands stay on the disk, and are no data here, where no pixel of the window is clear.
+        """
         address, band = scene.places["quality"]
         margin, grid, around = self._margin, self.geobox, window
         if margin:
@@ -222,15 +200,17 @@ class SceneStack:
             address, band = scene.places[name]
             files.setdefault(address, []).append((position, band))
         shift = self._shift(scene)
+        raised = round((scene.encoding.offset - stored.offset) / stored.scale)
         for address, wanted in files.items():
             positions = [position for position, _ in wanted]
             numbers = [band for _, band in wanted]
-            straight = not shift and positions == list(range(positions[0], positions[0] + len(positions)))
+            straight = not shift and not raised and positions == list(range(positions[0], positions[0] + len(positions)))
             out = bands[positions[0] : positions[0] + len(positions)] if straight else None
             resampling = Resampling.cubic if any(scene.shift_m) else self._resampling
             read = self._read_file(address, numbers, window, out, nodata, resampling, scene.shift_m)
             if not straight:
-                bands[positions] = read.astype(np.int64) + shift if shift else read
+                fitted = np.where(read == nodata, nodata, read.astype(np.int64) + raised) + shift
+                bands[positions] = np.minimum(fitted, np.iinfo(self.dtype).max)
 
     def _read_file(
         self,
@@ -288,64 +268,6 @@ class SceneStack:
                 handles.popitem(last=False)[1].close()
         handles.move_to_end(address)
         return handles[address]
-
-
-def _describe(
-    dataset,
-    measurements: Sequence[str],
-    geobox: GeoBox,
-    shifts_m: Mapping[str, tuple[float, float]],
-    adjust: Mapping[str, Mapping[str, tuple[float, float]]],
-) -> StackedScene:
-    tell_gdal_the_endpoint()
-    sensor = scene_sensor(dataset)
-    document = dataset.metadata_doc
-    known = document["measurements"]
-    wanted = {name: name for name in measurements}
-    wanted["quality"] = sensor.quality_band(abs(geobox.affine.a))
-    missing = [name for name in wanted.values() if name not in known]
-    if missing:
-        raise InputError(
-            f"scene {document.get('label', dataset.id)} has no {', '.join(missing)}; it has {', '.join(known)}"
-        )
-    places = {key: _place(dataset.uri, known[name]) for key, name in wanted.items()}
-    changes = adjust.get(sensor.name, {})
-    time = np.datetime64(dataset.center_time.replace(tzinfo=None), "ns")
-    extent = dataset.extent.to_crs(geobox.crs)
-    longitude = dataset.extent.to_crs("EPSG:4326").centroid.coords[0][0]
-    solar = dataset.center_time.replace(tzinfo=None) + timedelta(hours=longitude / 15)
-    return StackedScene(
-        dataset_id=str(dataset.id),
-        platform=str(document["properties"].get("eo:platform", "")),
-        time=time,
-        day=np.datetime64(solar.date()),
-        sensor=sensor,
-        encoding=scene_encoding(dataset),
-        places=places,
-        extent=extent,
-        gain={name: changes.get(name, (1.0, 0.0))[0] for name in measurements},
-        lift={name: changes.get(name, (1.0, 0.0))[1] for name in measurements},
-        shift_m=shifts_m.get(str(dataset.id), (0.0, 0.0)),
-    )
-
-
-def _place(uri: str, measurement: Mapping) -> tuple[str, int]:
-    """Address for GDAL and band number of a measurement of a document at ``uri``."""
-    path = str(measurement["path"])
-    if "://" not in path:
-        path = urljoin(uri, path) if uri.startswith("file:") else f"{uri.rsplit('/', 1)[0]}/{path}"
-    return path.removeprefix("file://"), int(measurement.get("band", 1))
-
-
-def _type_of(scene: StackedScene, measurements: Sequence[str]) -> str:
-    return _stored_type(scene.sensor.product, measurements[0])
-
-
-@functools.cache
-def _stored_type(product: str, measurement: str) -> str:
-    from ceiba.products import find_definition
-
-    return next(band.dtype for band in find_definition(product).measurements if band.name == measurement)
 
 
 def _common_type(types: set[np.dtype]) -> np.dtype:
