@@ -74,11 +74,15 @@ class Access:
 
 @dataclass(frozen=True)
 class Collection:
-    """A collection of a provider: ``sensors`` platform to sensor, ``assets`` name in Ceiba to name in the archive."""
+    """A collection of a provider: ``sensors`` platform to sensor, ``assets`` name in Ceiba to name in the archive.
+
+    ``unused`` are platforms that the collection has too and that are passed over.
+    """
 
     name: str
     sensors: Mapping[str, str]
     assets: Mapping[str, str]
+    unused: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -139,7 +143,7 @@ def read_provider(name: str, entry: Mapping, where: str = FILE_NAME) -> Provider
             url=str(entry["url"]).rstrip("/"),
             access=Access(**access | {"hosts": tuple(access.get("hosts") or ())}),
             collections=tuple(
-                Collection(key, dict(rule["sensors"]), dict(rule["assets"]))
+                Collection(key, dict(rule["sensors"]), dict(rule["assets"]), tuple(rule.get("unused") or ()))
                 for key, rule in entry["collections"].items()
             ),
             patience=Patience(**(entry.get("patience") or {})),

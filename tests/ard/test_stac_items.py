@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from shapely.geometry import box
 
-from ceiba.ard.offers import COPY, REFERENCE, Offer, choose_newest, read_item
+from ceiba.ard.offers import COPY, REFERENCE, Offer, choose_newest, is_unused, read_item
 from ceiba.ard.references import why_copied
 from ceiba.errors import CatalogError, SceneError
 from ceiba.providers import load_providers, read_provider, sign_address
@@ -78,6 +78,14 @@ def test_landsat_of_the_usgs_is_read_from_its_bucket():
     assert "paid" in why_copied(offer)
     # LSDS-1619: surface reflectance of Collection 2 is number * 0.0000275 - 0.2
     assert (offer.encoding.scale, offer.encoding.offset) == (0.0000275, -0.2)
+
+
+def test_platforms_that_a_collection_is_not_used_for_are_passed_over_and_unknown_ones_are_not():
+    landsat = next(each for each in load_providers()["usgs_landsat"].collections if each.name == "landsat-c2l2-sr")
+    assert is_unused(make_item(platform="LANDSAT_4"), landsat)
+    for platform in ("LANDSAT_8", "sputnik", None):
+        assert not is_unused(make_item(platform=platform), landsat)
+    assert not is_unused({"properties": None}, landsat) and not is_unused([], landsat)
 
 
 @pytest.mark.parametrize("change, told", [

@@ -135,6 +135,16 @@ class Offer:
         return uuid5(NAMESPACE, json.dumps(content, sort_keys=True, separators=(",", ":")))
 
 
+def is_unused(item: Mapping, collection: Collection) -> bool:
+    """Whether an item is of a platform that the collection is not used for (``catalogs/providers.yml``)."""
+    properties = item.get("properties") if isinstance(item, Mapping) else None
+    return isinstance(properties, Mapping) and _platform(properties) in collection.unused
+
+
+def _platform(properties: Mapping) -> str:
+    return str(properties.get("platform") or "").lower().replace("_", "-")
+
+
 def read_item(item: Mapping, provider: Provider, collection: Collection) -> Offer:
     """Translate a STAC item; raises :class:`SceneError` that names the item and what it lacks, on any other kind of input."""
     if not isinstance(item, Mapping):
@@ -146,7 +156,7 @@ def read_item(item: Mapping, provider: Provider, collection: Collection) -> Offe
     properties = item.get("properties")
     if not isinstance(properties, Mapping):
         raise SceneError(f"{where}: it has no properties")
-    platform = str(properties.get("platform") or "").lower().replace("_", "-")
+    platform = _platform(properties)
     if platform not in collection.sensors:
         raise SceneError(
             f"{where}: platform {properties.get('platform')!r} is none of {', '.join(collection.sensors)} (catalogs/providers.yml)"

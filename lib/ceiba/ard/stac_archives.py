@@ -13,7 +13,7 @@ from odc.geo.geom import Geometry
 
 from ceiba.ard.archives import ArchivedScene, ArchiveSource
 from ceiba.ard.downloads import retry
-from ceiba.ard.offers import Offer, read_item
+from ceiba.ard.offers import Offer, is_unused, read_item
 from ceiba.errors import CatalogError, InputError, SceneError, TransferError
 from ceiba.grids import Period, Tile
 from ceiba.products import content_id
@@ -99,7 +99,12 @@ class StacArchiveSource(NetworkArchive):
         """
         place = tile.extent.to_crs("EPSG:4326")
         for collection in self.collections:
-            for item in self._ask(collection, place, period):
+            items = self._ask(collection, place, period)
+            used = [item for item in items if not is_unused(item, collection)]
+            if len(used) < len(items):
+                passed = f"{len(items) - len(used)} of {len(items)} items"
+                log.info("%s %s: %s are of %s", self.provider.name, collection.name, passed, ", ".join(collection.unused))
+            for item in used:
                 try:
                     offer = read_item(item, self.provider, collection)
                 except SceneError as error:
