@@ -16,7 +16,7 @@ from ceiba.notebooks import UNIT_PARAMETERS, check_parameters, list_notebooks, n
 from ceiba.products import InputRule, ProductDefinition, load_definitions, product_id
 from ceiba.review import Review, find_rejected, revise
 from ceiba.samples import is_reachable
-from ceiba.sources import Found, Selection, dataset_period, made_from
+from ceiba.sources import Found, ProductSource, Selection, dataset_period, made_from
 
 log = logging.getLogger(__name__)
 
@@ -197,7 +197,7 @@ def find_unused_sensor(unit: Unit) -> str:
                 reads.append(definition)
     scenes = [name for name, definition in load_definitions().items() if definition.per == "scene"]
     whole = Selection(unit.area, unit.place, unit.place.whole, unit.place.years, scope="area")
-    empty = {name for name in scenes if not find_source(unit.area, name).find(whole).ids}
+    empty = {name for name in scenes if not ProductSource(product=name).has_scenes(whole)}
     return "" if len(empty) == len(scenes) else ", ".join(sorted(needed & empty))
 
 

@@ -1,9 +1,10 @@
 """The runner: every unit that is not done, in the order of the inputs, on a Dask cluster."""
 
+import functools
 import logging
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
@@ -142,15 +143,17 @@ def run_after(
 
 
 def run_units(
-    units: Iterable[Unit], cluster: Cluster, started: Callable[[Unit], None], ended: Callable[[Result], None]
+    units: Sequence[Unit], cluster: Cluster, started: Callable[[Unit], None], ended: Callable[[Result], None]
 ) -> list[Result]:
-    """Run the units of one notebook that are not done, all at once on the cluster."""
+    """Run the units of one notebook and place that are not done, all at once on the cluster."""
     results, waiting = [], []
+    # asked once for all of them: what came before has ended, so that no more scenes arrive
+    unused_sensor = functools.cache(lambda: find_unused_sensor(units[0]))
     for unit in units:
         try:
             snapshot = take_snapshot(unit)
             if snapshot.missing:
-                result = end_without_inputs(unit, snapshot)
+                result = end_without_inputs(unit, snapshot, unused_sensor())
             elif snapshot.is_done() or adopt_finished(unit, snapshot):
                 # What was left out when it was made is told at every run, until the input is mended or removed.
                 result = Result(unit, DONE, reason="; ".join(left_out(snapshot)), ids=snapshot.ids)
@@ -168,11 +171,10 @@ def run_units(
     return results
 
 
-def end_without_inputs(unit: Unit, snapshot: Snapshot) -> Result:
+def end_without_inputs(unit: Unit, snapshot: Snapshot, unused_sensor: str) -> Result:
     """A unit whose inputs are missing: skipped where its place works with another sensor, else blocked."""
-    unused = find_unused_sensor(unit)
-    if unused:
-        log.info("%s is skipped: the place has no %s", unit, unused)
+    if unused_sensor:
+        log.info("%s is skipped: the place has no %s", unit, unused_sensor)
         return Result(unit, SKIPPED)
     return Result(unit, BLOCKED, reason="; ".join(snapshot.missing))
 

@@ -2,7 +2,7 @@
 
 import hashlib
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urljoin
@@ -160,17 +160,21 @@ class ProductSource(Source):
         tiles = (*selection.place.tiles, selection.place.whole, *own.tiles, own.whole)
         return tuple(dict.fromkeys(tiles))
 
-    def _find_scenes(self, connection, selection: Selection) -> list:
+    def has_scenes(self, selection: Selection) -> bool:
+        """Whether there is any scene for a selection; asks for no more than it takes to know."""
+        return next(iter(self._scenes(index.connect(), selection)), None) is not None
+
+    def _scenes(self, connection, selection: Selection) -> Iterator:
         first, last = selection.period.first_year, selection.period.last_year
-        found = connection.find_datasets(
-            product=self.definition.name, time=(f"{first}-01-01", f"{last}-12-31"), geopolygon=selection.tile.extent
-        )
         # Simulated scenes lie at real coordinates; they must never enter a real map, nor real ones a simulated.
-        found = [
-            dataset
-            for dataset in found
-            if bool(dataset.metadata_doc["properties"].get("ceiba:simulated")) == selection.area.simulated
-        ]
+        for dataset in connection.find_datasets_lazy(
+            product=self.definition.name, time=(f"{first}-01-01", f"{last}-12-31"), geopolygon=selection.tile.extent
+        ):
+            if bool(dataset.metadata_doc["properties"].get("ceiba:simulated")) == selection.area.simulated:
+                yield dataset
+
+    def _find_scenes(self, connection, selection: Selection) -> list:
+        found = list(self._scenes(connection, selection))
         return sorted(found, key=lambda dataset: (dataset.center_time, str(dataset.id)))
 
     def load(self, selection: Selection, found: Found, *, measurements: Sequence[str] = (), resolution_m: float = 0):
