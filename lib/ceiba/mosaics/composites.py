@@ -10,7 +10,8 @@ from ceiba.ard.stacks import SceneStack
 from ceiba.errors import InputError
 from ceiba.mosaics import selection
 from ceiba.mosaics.geomedian import geomedian
-from ceiba.mosaics.reducers import PERCENTILES, ndvi_of_period, sorting_network
+from ceiba.mosaics.reducers import PERCENTILES, ndvi_of_period
+from ceiba.mosaics.sorting_networks import sorting_network
 from ceiba.mosaics.stored import Encoding, as_lanes, check_grid, grid_attrs, place_of, read_encoding, reduce_blocks
 from ceiba.mosaics.wofs import WOFS_BANDS
 from ceiba.spectral_indices import compute_index

@@ -11,7 +11,7 @@ import numpy as np
 import xarray as xr
 
 from ceiba.errors import InputError
-from ceiba.mosaics.sorting_networks import sorting_networks
+from ceiba.mosaics.sorting_networks import sorting_network
 from ceiba.mosaics.stored import (
     Encoding,
     as_lanes,
@@ -195,12 +195,6 @@ def _value_statistics(
     network = sorting_network(len(values))
     _values_of_pixels(flat, order, days, shares, network, max(min_observations, 1), result)
     return result[:, : shape[0] * shape[1]].reshape(-1, *shape)
-
-
-def sorting_network(rows: int) -> np.ndarray:
-    """Comparators (pair, 2) that sort ``rows`` rows."""
-    comparators, before = sorting_networks(rows)
-    return comparators[before[rows] : before[rows + 1]]
 
 
 @numba.njit(**JIT)

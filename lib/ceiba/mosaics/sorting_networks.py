@@ -8,13 +8,15 @@ import numpy as np
 @functools.cache
 def sorting_networks(longest: int) -> tuple[np.ndarray, np.ndarray]:
     """Batcher's merge sort for 0 to ``longest`` rows: comparators (pair, 2), and where each begins."""
-    networks = [_sorting_network(rows) for rows in range(longest + 1)]
+    networks = [sorting_network(rows) for rows in range(longest + 1)]
     before = np.zeros(longest + 2, np.int64)
     before[1:] = np.cumsum([len(network) for network in networks])
-    return np.array([c for network in networks for c in network], np.int32).reshape(-1, 2), before
+    return np.concatenate(networks), before
 
 
-def _sorting_network(rows: int) -> list[tuple[int, int]]:
+@functools.cache
+def sorting_network(rows: int) -> np.ndarray:
+    """Comparators (pair, 2), int32, of Batcher's merge sort that sort ``rows`` rows."""
     comparators = []
     whole = 1 << max(0, rows - 1).bit_length()
     merged = 1
@@ -28,4 +30,4 @@ def _sorting_network(rows: int) -> list[tuple[int, int]]:
                         comparators.append((low, low + distance))
             distance //= 2
         merged *= 2
-    return comparators
+    return np.array(comparators, np.int32).reshape(-1, 2)
