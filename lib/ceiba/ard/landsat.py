@@ -2,8 +2,10 @@
 
 import logging
 import re
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from ceiba.ard import landsat_reading
 from ceiba.ard.archives import ArchivedScene, ListedArchiveSource, SceneGrid
@@ -101,13 +103,21 @@ class LandsatFolderSource(ListedArchiveSource):
         for (folder, stem), path in sorted(found.items()):
             yield folder, stem, path
 
+    @cached_property
+    def _by_folder(self) -> dict[str, list[str]]:
+        """Folder, with its last slash, to the files in it: an archive of a country has a million of them."""
+        files: dict[str, list[str]] = defaultdict(list)
+        for path in self._listing:
+            files[path[: path.rfind("/") + 1]].append(path)
+        return files
+
     def _describe(self, folder: str, stem: str, path: str) -> LandsatScene:
         filesystem, _ = self._root
         metadata = read_mtl(filesystem.cat_file(path), name=self._address(path))
         prefix = f"{folder}{stem}_".lower()
         files = {
             found[len(prefix) :].lower().rpartition(".")[0]: self._address(found)
-            for found in self._listing
+            for found in self._by_folder[folder]
             if found.lower().startswith(prefix) and found.lower().endswith((".tif", ".tiff"))
         }
         sensor = _sensor_of(metadata, files)
