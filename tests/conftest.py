@@ -20,6 +20,15 @@ from affine import Affine
 
 ROOT = Path(__file__).resolve().parents[1]
 
+_specification = importlib.util.spec_from_file_location("gallery", Path(__file__).with_name("gallery.py"))
+gallery_module = importlib.util.module_from_spec(_specification)
+sys.modules["gallery"] = gallery_module
+_specification.loader.exec_module(gallery_module)
+# Fixtures of the session, so that dashboards and React-2-EO share one store and one server.
+gallery_environment = gallery_module.gallery_environment
+gallery = gallery_module.gallery
+server_url = gallery_module.server_url
+
 TINY_CRS = "EPSG:6372"
 TINY_ORIGIN = (2_000_000, 1_000_000)
 TINY_SIZE_M = 320

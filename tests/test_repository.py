@@ -27,8 +27,8 @@ AREAS = ("sample", "simulated", "mexico", "colombia")
 CHAIN = ("ard", "mosaics", "classification", "change", "integrity")
 BESIDE = ("bioacoustics",)
 ON_TOP = ("dashboards", "react2eo", "simulation")
-# The command line and the report put everything together.
-JOINING = {"cli", "run", "reports"}
+# The command line, the report and the web server put everything together.
+JOINING = {"cli", "run", "reports", "serving"}
 
 
 def tracked_files() -> list[Path]:

@@ -241,11 +241,12 @@ def check() -> None:
 def serve(
     port: Annotated[int, typer.Option(help="Port on this machine.")] = 8000,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    dashboards: Annotated[bool, typer.Option(help="Serve the dashboards in the same process.")] = True,
 ) -> None:
-    """Serve the dashboards."""
-    from ceiba.dashboards.server import serve as serve_dashboards
+    """Serve React-2-EO (the app at /, its services, maps for other programs) and the dashboards (/dashboards)."""
+    from ceiba.serving import serve as serve_all
 
-    serve_dashboards(host=host, port=port)
+    serve_all(host=host, port=port, dashboards=dashboards)
 
 
 @area_app.command(

@@ -57,7 +57,7 @@ def browser() -> Iterator:
 
 
 @pytest.fixture
-def open_page(browser, dashboard_url):
+def open_page(browser, server_url):
     """A function that opens the dashboard at a width and waits for the first map."""
     pages = []
 
@@ -68,13 +68,13 @@ def open_page(browser, dashboard_url):
         page.set_default_timeout(PATIENCE_MS)
         page.on("console", lambda message: watched.errors.append(message.text) if message.type == "error" else None)
         page.on("pageerror", lambda error: watched.errors.append(str(error)))
-        page.on("request", lambda request: note_outside(watched, request.url, dashboard_url))
-        page.on("websocket", lambda socket: note_outside(watched, socket.url, dashboard_url))
+        page.on("request", lambda request: note_outside(watched, request.url, server_url))
+        page.on("websocket", lambda socket: note_outside(watched, socket.url, server_url))
         page.on(
             "response",
             lambda answer: watched.failed.append(f"{answer.status} {answer.url}") if answer.status >= 400 else None,
         )
-        page.goto(dashboard_url)
+        page.goto(f"{server_url}/dashboards")
         wait_for_drawing(page)
         return watched
 

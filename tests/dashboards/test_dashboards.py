@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import soundfile
 import xarray as xr
+from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from ceiba import labels
@@ -186,11 +187,9 @@ def test_a_store_without_products_says_what_to_do(own_store):
     assert "make run" in Explorer().page().object
 
 
-def test_server_answers_and_offers_no_page_of_other_hosts(gallery):
-    from ceiba.dashboards.server import PATH, create_server_app
+def test_extensions_are_served_beside_the_dashboards(gallery):
+    from ceiba.dashboards.server import add_dashboards
 
-    client = TestClient(create_server_app())
-    assert client.get("/health").json() == {"status": "ok"}
-    assert client.get("/", follow_redirects=False).headers["location"] == PATH
-    assert client.get("/docs").status_code == 404
-    assert client.get("/static/extensions/geoviews/geoviews.min.js").status_code == 200
+    app = FastAPI()
+    add_dashboards(app)
+    assert TestClient(app).get("/static/extensions/geoviews/geoviews.min.js").status_code == 200

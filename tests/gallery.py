@@ -1,4 +1,4 @@
-"""A small store with a product of every kind, written directly: what the dashboards are tested on."""
+"""A small store with a product of every kind, written directly: what the dashboards and React-2-EO are tested on."""
 
 import os
 import shutil
@@ -241,7 +241,7 @@ def gallery(gallery_environment, monkeypatch) -> Path:
 
 
 @pytest.fixture(scope="session")
-def dashboard_url(gallery_environment) -> Iterator[str]:
+def server_url(gallery_environment) -> Iterator[str]:
     """Address of the real server, started as ``ceiba serve`` starts it."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

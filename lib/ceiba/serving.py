@@ -1,0 +1,38 @@
+"""The web server of everything that people look at: React-2-EO with its services, and the dashboards."""
+
+import logging
+
+import uvicorn
+from fastapi import FastAPI
+
+log = logging.getLogger(__name__)
+
+
+def create_server_app(*, dashboards: bool = True) -> FastAPI:
+    """React-2-EO at ``/``, and the dashboards at ``/dashboards`` unless they run apart, as behind a hub."""
+    from ceiba.react2eo.server import create_app
+
+    app = create_app()
+    if dashboards:
+        from ceiba.dashboards.server import add_dashboards
+
+        add_dashboards(app)
+    return app
+
+
+def serve(*, host: str = "127.0.0.1", port: int = 8000, dashboards: bool = True) -> None:
+    """Serve until interrupted.
+
+    Parameters
+    ----------
+    host, port
+        Address to listen on; only this machine by default.
+    dashboards
+        Whether the dashboards of Panel run in this process too.
+    """
+    from ceiba import cube
+
+    cube.connect()
+    log.info("React-2-EO at http://%s:%d, dashboards at /dashboards", host, port)
+    # An access log would hold the addresses of people and the places they look at.
+    uvicorn.run(create_server_app(dashboards=dashboards), host=host, port=port, log_level="warning", access_log=False)
