@@ -13,6 +13,14 @@ class InputError(CeibaError):
     """An input of a task is missing or cannot be read."""
 
 
+class NotFoundError(InputError):
+    """Something was asked for by a name that nothing has."""
+
+
+class SettingsError(CeibaError):
+    """A setting in the environment cannot be used."""
+
+
 class CatalogError(CeibaError):
     """A catalogue or a source of it is missing or malformed."""
 

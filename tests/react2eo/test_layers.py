@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from ceiba.config import project_root
-from ceiba.errors import CatalogError, InputError
+from ceiba.errors import CatalogError, NotFoundError
 from ceiba.react2eo import themes
 
 
@@ -19,7 +19,7 @@ def test_shipped_themes_can_be_read(document):
     read = themes.read_themes(document)
     assert read.find("").name == "ceiba"
     assert read.find("water").contents[0] == "water"
-    with pytest.raises(CatalogError, match="no theme 'fire'; there are ceiba, water"):
+    with pytest.raises(NotFoundError, match="no theme 'fire'; there are ceiba, water"):
         read.find("fire")
 
 
@@ -55,11 +55,11 @@ def test_a_snapshot_lists_what_the_store_holds(snapshot):
     assert region.find_layer("change").legend.find(2).name_en == "Change"
     west, south, east, north = region.bounds
     assert -180 < west < east < 0 and 0 < south < north < 90
-    with pytest.raises(InputError, match="no layer 'fire'; it has natural_color"):
+    with pytest.raises(NotFoundError, match="no layer 'fire'; it has natural_color"):
         region.find_layer("fire")
-    with pytest.raises(InputError, match="no region 'mars'"):
+    with pytest.raises(NotFoundError, match="no region 'mars'"):
         snapshot.find_region("mars")
-    with pytest.raises(InputError, match="no period '1999'; it has 2018"):
+    with pytest.raises(NotFoundError, match="no period '1999'; it has 2018"):
         ndvi.find_period("1999")
 
 

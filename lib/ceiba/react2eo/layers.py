@@ -19,7 +19,7 @@ from odc.geo.geom import BoundingBox
 from ceiba import cube as index
 from ceiba import review
 from ceiba.config import Config
-from ceiba.errors import AreaError, InputError, LegendError
+from ceiba.errors import AreaError, LegendError, NotFoundError
 from ceiba.grids import Area, Period, Place, Tile, load_areas
 from ceiba.legends import Legend, load_legend
 from ceiba.mosaics.styles import Style
@@ -103,11 +103,11 @@ class Layer:
         return tuple(self.rasters)
 
     def find_period(self, text: str) -> Period:
-        """Period by its text ("2018", "2018--2020"); raises :class:`InputError` naming those that exist."""
+        """Period by its text ("2018", "2018--2020"); raises :class:`NotFoundError` naming those that exist."""
         for period in self.rasters:
             if str(period) == text:
                 return period
-        raise InputError(f"{self.region.name}/{self.name} has no period {text!r}; it has {', '.join(map(str, self.rasters))}")
+        raise NotFoundError(f"{self.region.name}/{self.name} has no period {text!r}; it has {', '.join(map(str, self.rasters))}")
 
 
 @dataclass(frozen=True)
@@ -127,9 +127,9 @@ class Region:
         return self.area.simulated
 
     def find_layer(self, name: str) -> Layer:
-        """Layer by name; raises :class:`InputError` naming those that exist."""
+        """Layer by name; raises :class:`NotFoundError` naming those that exist."""
         if name not in self.layers:
-            raise InputError(f"region {self.name} has no layer {name!r}; it has {', '.join(self.layers)}")
+            raise NotFoundError(f"region {self.name} has no layer {name!r}; it has {', '.join(self.layers)}")
         return self.layers[name]
 
 
@@ -142,13 +142,13 @@ class Snapshot:
     state: object = None
 
     def find_region(self, name: str) -> Region:
-        """Region by name; raises :class:`InputError` naming those that exist."""
+        """Region by name; raises :class:`NotFoundError` naming those that exist."""
         if name not in self.regions:
-            raise InputError(f"no region {name!r}; there are {', '.join(self.regions) or 'none yet: make some with ceiba run'}")
+            raise NotFoundError(f"no region {name!r}; there are {', '.join(self.regions) or 'none yet: make some with ceiba run'}")
         return self.regions[name]
 
     def find_layer(self, region: str, layer: str) -> Layer:
-        """Layer by region and name; raises :class:`InputError`."""
+        """Layer by region and name; raises :class:`NotFoundError`."""
         return self.find_region(region).find_layer(layer)
 
     def layers(self) -> Iterator[Layer]:

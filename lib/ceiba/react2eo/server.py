@@ -2,13 +2,15 @@
 
 from pathlib import Path
 
-from fastapi import FastAPI, Request
-from fastapi.responses import FileResponse, JSONResponse
+from fastapi import FastAPI
+from fastapi.responses import FileResponse
 from fastapi.staticfiles import StaticFiles
 
-from ceiba.errors import CeibaError, StoreError
+from ceiba.errors import CeibaError
 from ceiba.react2eo import products, tiles
+from ceiba.react2eo.failures import answer_error
 from ceiba.react2eo.layers import Snapshots
+from ceiba.react2eo.settings import Settings
 
 STATIC = Path(__file__).parent / "static"
 
@@ -16,6 +18,7 @@ STATIC = Path(__file__).parent / "static"
 def create_app() -> FastAPI:
     """The application, without the dashboards (:mod:`ceiba.serving` puts both together)."""
     app = FastAPI(title="React-2-EO", version="1", docs_url=None, redoc_url=None)
+    app.state.settings = Settings.from_environment()
     app.state.snapshots = Snapshots()
     app.add_exception_handler(CeibaError, answer_error)
     app.include_router(products.router)
@@ -31,9 +34,3 @@ def create_app() -> FastAPI:
 
     app.mount("/app", StaticFiles(directory=STATIC), name="app")
     return app
-
-
-async def answer_error(request: Request, error: CeibaError) -> JSONResponse:
-    """What was asked wrongly is answered by 4xx with the error's own words; a store that cannot be used by 503."""
-    status = 503 if isinstance(error, StoreError) else 404 if "no " in str(error)[:40] else 422
-    return JSONResponse({"error": type(error).__name__, "detail": str(error)}, status_code=status)

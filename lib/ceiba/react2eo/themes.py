@@ -10,7 +10,7 @@ import yaml
 
 from ceiba import labels
 from ceiba.config import Config, project_root
-from ceiba.errors import CatalogError, CeibaError
+from ceiba.errors import CatalogError, CeibaError, NotFoundError
 from ceiba.legends import LandCoverClass, Legend
 from ceiba.mosaics.display import COMPOSITES
 from ceiba.mosaics.styles import Style, find_style, read_styles
@@ -77,11 +77,11 @@ class Themes:
     themes: Mapping[str, Theme]
 
     def find(self, name: str) -> Theme:
-        """Theme by name, the first where empty; raises :class:`CatalogError` naming those that exist."""
+        """Theme by name, the first where empty; raises :class:`NotFoundError` naming those that exist."""
         if not name:
             return next(iter(self.themes.values()))
         if name not in self.themes:
-            raise CatalogError(f"no theme {name!r}; there are {', '.join(self.themes)}")
+            raise NotFoundError(f"no theme {name!r}; there are {', '.join(self.themes)}")
         return self.themes[name]
 
 
