@@ -1,18 +1,12 @@
 """React-2-EO as a web application: the app at ``/``, its services below ``/api``, and maps for other programs."""
 
-from pathlib import Path
-
 from fastapi import FastAPI
-from fastapi.responses import FileResponse
-from fastapi.staticfiles import StaticFiles
 
 from ceiba.errors import CeibaError
-from ceiba.react2eo import products, tiles
+from ceiba.react2eo import products, shell, tiles
 from ceiba.react2eo.failures import answer_error
 from ceiba.react2eo.layers import Snapshots
 from ceiba.react2eo.settings import Settings
-
-STATIC = Path(__file__).parent / "static"
 
 
 def create_app() -> FastAPI:
@@ -21,6 +15,7 @@ def create_app() -> FastAPI:
     app.state.settings = Settings.from_environment()
     app.state.snapshots = Snapshots()
     app.add_exception_handler(CeibaError, answer_error)
+    app.include_router(shell.router)
     app.include_router(products.router)
     app.include_router(tiles.router)
 
@@ -28,9 +23,5 @@ def create_app() -> FastAPI:
     def health() -> dict[str, str]:
         return {"status": "ok"}
 
-    @app.get("/", include_in_schema=False)
-    def start() -> FileResponse:
-        return FileResponse(STATIC / "index.html")
-
-    app.mount("/app", StaticFiles(directory=STATIC), name="app")
+    app.mount("/app", shell.Files(directory=shell.STATIC), name="app")
     return app

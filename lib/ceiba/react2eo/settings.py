@@ -55,6 +55,10 @@ class Settings:
         File that lists layers of other servers (``CEIBA_EXTERNAL_LAYERS``), or None.
     metrics_networks
         Networks that may read ``/metrics`` (``CEIBA_METRICS_NETWORKS``); this machine by default.
+    android_package
+        Name of the app in Android's store (``CEIBA_ANDROID_PACKAGE``), which then opens our pages without a browser's bar.
+    android_fingerprints
+        SHA-256 fingerprints of the keys that sign it (``CEIBA_ANDROID_FINGERPRINTS``).
     limits
         Numbers of :data:`LIMITS`, of which ``CEIBA_LIMITS`` may change some: "tiles=6000 device=60".
     """
@@ -66,6 +70,8 @@ class Settings:
     public_url: str = ""
     external_layers: Path | None = None
     metrics_networks: Networks = ()
+    android_package: str = ""
+    android_fingerprints: tuple[str, ...] = ()
     limits: Mapping[str, int] = field(default_factory=lambda: LIMITS)
 
     @classmethod
@@ -80,6 +86,8 @@ class Settings:
             public_url=read_origin("CEIBA_PUBLIC_URL"),
             external_layers=read_file("CEIBA_EXTERNAL_LAYERS"),
             metrics_networks=read_networks("CEIBA_METRICS_NETWORKS", default=LOOPBACK),
+            android_package=read_package("CEIBA_ANDROID_PACKAGE"),
+            android_fingerprints=read_fingerprints("CEIBA_ANDROID_FINGERPRINTS"),
             limits=read_limits("CEIBA_LIMITS"),
         )
 
@@ -149,6 +157,23 @@ def read_file(name: str) -> Path | None:
     if not path.is_file():
         raise SettingsError(f"{name}: there is no file {text!r}; give the path of one, or leave the variable empty")
     return path
+
+
+def read_package(name: str) -> str:
+    """Name of an Android app, or empty; raises :class:`SettingsError`."""
+    text = os.environ.get(name, "").strip()
+    if text and not re.fullmatch(r"[a-zA-Z]\w*(\.[a-zA-Z]\w*)+", text, flags=re.ASCII):
+        raise SettingsError(f"{name}: {text!r} is no name of an Android app; write two words or more, as 'org.example.react2eo'")
+    return text
+
+
+def read_fingerprints(name: str) -> tuple[str, ...]:
+    """SHA-256 fingerprints as ``keytool -list`` shows them; raises :class:`SettingsError`."""
+    fingerprints = tuple(each.upper() for each in read_list(name))
+    for text in fingerprints:
+        if not re.fullmatch(r"[0-9A-F]{2}(:[0-9A-F]{2}){31}", text):
+            raise SettingsError(f"{name}: {text[:20]!r} is no SHA-256 fingerprint; write 32 bytes as 'AB:CD:...'")
+    return fingerprints
 
 
 def read_limits(name: str) -> Mapping[str, int]:
