@@ -1,5 +1,6 @@
 """Three bands as a picture, stretched alike for all years: a change of color is a change on the ground."""
 
+import functools
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -169,7 +170,7 @@ def annotate(
     """
     draw = ImageDraw.Draw(frame)
     small = note_font(size[0])
-    _draw_title(draw, title, load_font(max(16, size[0] // 16), bold=True))
+    draw_title(draw, title, size[0])
     _draw_scale_bar(draw, size, px_a_m, small)
     first = (size[1] if top is None else top) + MARGIN_PX
     for position, line in enumerate(lines):
@@ -216,6 +217,7 @@ def _label_axes(axes: Axes) -> None:
     axes.tick_params(labelsize=7)
 
 
+@functools.lru_cache(maxsize=64)
 def load_font(size_px: int, *, bold: bool = False) -> ImageFont.FreeTypeFont:
     """DejaVu Sans as Matplotlib ships it: it has every letter of Spanish and needs no font on the machine."""
     name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
@@ -238,7 +240,17 @@ def scale_bar_length_m(width_m: float) -> float:
     return float(max(step * power for step in (1, 2, 5) if step * power <= width_m / 4))
 
 
-def _draw_title(draw: ImageDraw.ImageDraw, title: str, font: ImageFont.FreeTypeFont) -> None:
+def title_font(title: str, width_px: int) -> ImageFont.FreeTypeFont:
+    """Font of a title in a frame of ``width_px``: smaller where the title is long."""
+    size = max(16, width_px // 16)
+    length = load_font(size, bold=True).getlength(title)
+    room = width_px - 2 * MARGIN_PX
+    return load_font(size if length <= room else max(8, int(size * room / length)), bold=True)
+
+
+def draw_title(draw: ImageDraw.ImageDraw, title: str, width_px: int) -> None:
+    """Draw a title into the upper left of a frame of ``width_px``."""
+    font = title_font(title, width_px)
     draw.text((MARGIN_PX, MARGIN_PX), title, fill=PAPER, font=font, stroke_width=2, stroke_fill=INK)
 
 

@@ -2,9 +2,8 @@
 
 from fastapi import FastAPI
 
-from ceiba.errors import CeibaError
-from ceiba.react2eo import products, shell, tiles
-from ceiba.react2eo.failures import answer_error
+from ceiba.react2eo import animations, products, shell, tiles
+from ceiba.react2eo.answers import add_error_answers
 from ceiba.react2eo.layers import Snapshots
 from ceiba.react2eo.settings import Settings
 
@@ -14,8 +13,10 @@ def create_app() -> FastAPI:
     app = FastAPI(title="React-2-EO", version="1", docs_url=None, redoc_url=None)
     app.state.settings = Settings.from_environment()
     app.state.snapshots = Snapshots()
-    app.add_exception_handler(CeibaError, answer_error)
+    app.state.animations = animations.Animations()
+    add_error_answers(app)
     app.include_router(shell.router)
+    app.include_router(animations.router)
     app.include_router(products.router)
     app.include_router(tiles.router)
 
