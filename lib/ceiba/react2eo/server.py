@@ -2,10 +2,11 @@
 
 from fastapi import FastAPI
 
-from ceiba.react2eo import animations, products, shell, tiles
+from ceiba.react2eo import animations, products, reactions, shell, tiles
 from ceiba.react2eo.answers import add_error_answers
 from ceiba.react2eo.layers import Snapshots
 from ceiba.react2eo.settings import Settings
+from ceiba.react2eo.votes import Votes
 
 
 def create_app() -> FastAPI:
@@ -13,12 +14,14 @@ def create_app() -> FastAPI:
     app = FastAPI(title="React-2-EO", version="1", docs_url=None, redoc_url=None)
     app.state.settings = Settings.from_environment()
     app.state.snapshots = Snapshots()
+    app.state.reactions = Votes(app.state.settings.reactions_url)
     app.state.animations = animations.Animations()
     add_error_answers(app)
     app.include_router(shell.router)
     app.include_router(animations.router)
     app.include_router(products.router)
     app.include_router(tiles.router)
+    app.include_router(reactions.router)
 
     @app.get("/health", include_in_schema=False)
     def health() -> dict[str, str]:

@@ -1,0 +1,1 @@
+"""Revisions of the tables of reactions, in the order in which :mod:`alembic` applies them."""
