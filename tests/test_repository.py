@@ -27,6 +27,8 @@ AREAS = ("sample", "simulated", "mexico", "colombia")
 CHAIN = ("ard", "mosaics", "classification", "change", "integrity")
 BESIDE = ("bioacoustics",)
 ON_TOP = ("dashboards", "react2eo", "simulation")
+# Of those on top, two may look at the web services: one shows and one tries out what these publish.
+ABOVE_SERVICES = ("dashboards", "simulation")
 # The command line, the report and the web server put everything together.
 JOINING = {"cli", "run", "reports", "serving"}
 
@@ -199,7 +201,8 @@ def allowed_stages(stage: str | None) -> set[str]:
         return set(CHAIN[: CHAIN.index(stage) + 1])
     if stage in BESIDE:
         return {stage}
-    return {stage, *CHAIN, *BESIDE}
+    services = {"react2eo"} if stage in ABOVE_SERVICES else set()
+    return {stage, *CHAIN, *BESIDE, *services}
 
 
 def test_imports_go_one_way():
