@@ -2,7 +2,7 @@
 
 from fastapi import FastAPI
 
-from ceiba.react2eo import animations, products, reactions, shell, tiles
+from ceiba.react2eo import animations, page, products, reactions, shell, tiles
 from ceiba.react2eo.answers import add_error_answers
 from ceiba.react2eo.layers import Snapshots
 from ceiba.react2eo.settings import Settings
@@ -19,6 +19,7 @@ def create_app() -> FastAPI:
     add_error_answers(app)
     app.include_router(shell.router)
     app.include_router(animations.router)
+    app.include_router(page.router)
     app.include_router(products.router)
     app.include_router(tiles.router)
     app.include_router(reactions.router)

@@ -1,0 +1,126 @@
+// The app: opens the view that the address asks for, or the region of the theme, and plays it.
+
+import { Frames } from "./frames.js";
+import { followLegend } from "./legend.js";
+import { followView, fullAddress, readLink } from "./link.js";
+import { drawOutline, fitRegion, makeMap, stillPreferred, visibleBounds } from "./map.js";
+import { notify } from "./notice.js";
+import { Player } from "./player.js";
+import { Sheet } from "./sheet.js";
+import { change, chooseLayer, state, tellLanguage, watch } from "./state.js";
+import { followTabs } from "./tabs.js";
+import { chooseLanguage, fillIn, language, loadWords, pick, say } from "./words.js";
+import { followButtons, followYears } from "./years.js";
+
+const find = (id) => document.getElementById(id);
+const wish = readLink();
+
+start().catch((error) => {
+  find("notice").classList.add("is-there");
+  notify(say("cannot_start"), { stay: true, action: { text: say("try_again"), run: () => location.reload() } });
+  throw error;
+});
+
+async function start() {
+  const [products] = await Promise.all([loadProducts(wish.theme), loadWords(wish.language)]);
+  takeProducts(products);
+  if (!state.regions.length) {
+    notify(say("nothing_yet"), { stay: true });
+    return;
+  }
+  const sheet = new Sheet(find("sheet"), find("handle"), find("panel"), { onResize: placeOverlays });
+  const map = makeMap(find("map"), () => ({ top: find("top").getBoundingClientRect().bottom, right: 0, ...sheet.covers() }));
+  const frames = new Frames(map);
+  const player = new Player(frames, { onFailure: tellMissing, onFirstFrame: () => loadRest({ map, player, sheet }) });
+  frames.onBroken = tellMissing;
+  window.react2eo = {
+    state, map, get shown() { return frames.swaps; }, get ready() { return frames.swaps > 0; }, view: () => viewOf(map),
+  };
+  sheet.set("peek");
+  openFirst(map);
+  followTabs(find("tabs"), find("panel"));
+  followLegend({ title: find("layer-title"), text: find("layer-text"), legend: find("legend"), source: find("source"), badge: find("badge") });
+  followYears({
+    slider: find("slider"), single: find("single"), ends: find("year-ends"), large: { box: find("year"), value: find("year-value") }, status: find("status"),
+  });
+  followButtons({ play: find("play"), before: find("before"), after: find("after"), speed: find("speed"), opacity: find("opacity") }, player);
+  followRest(map, sheet);
+  if (!stillPreferred() && !wish.year) player.play();
+  player.restart();
+  tellLanguage();
+  performance.mark("react2eo-usable");
+}
+
+/** The view as reactions and animations are told of it. */
+export function viewOf(map) {
+  return { region: state.region.name, layer: state.layer.name, first: state.first, last: state.last, bounds: visibleBounds(map) };
+}
+
+async function loadProducts(theme) {
+  const answer = await fetch(theme ? `/api/products?theme=${encodeURIComponent(theme)}` : "/api/products");
+  if (answer.status === 404 && theme) return loadProducts("");
+  if (!answer.ok) throw new Error(`products: ${answer.status}`);
+  return answer.json();
+}
+
+function takeProducts({ theme, themes, regions, external = [] }) {
+  for (const region of regions) for (const layer of region.layers) layer.bounds = region.bounds;
+  change({ theme, themes, regions, external });
+  document.documentElement.style.setProperty("--brand", theme.color);
+}
+
+function openFirst(map) {
+  const region = state.regions.find((each) => each.name === (wish.region ?? state.theme.region)) ?? state.regions[0];
+  const layer = region.layers.find((each) => each.name === wish.layer) ?? bestLayer(region);
+  chooseLayer(region, layer, { first: wish.first, last: wish.last });
+  if (layer.periods.includes(wish.year)) change({ period: wish.year });
+  change({ opacity: wish.opacity });
+  if (wish.at) map.setView(wish.at.center, wish.at.zoom, { animate: false });
+  else fitRegion(map, region);
+  drawOutline(map, region);
+}
+
+// The first content that has something to play.
+function bestLayer(region) {
+  return region.layers.find((layer) => layer.periods.length > 1) ?? region.layers[0];
+}
+
+function followRest(map, sheet) {
+  const remember = state.embedded ? () => {} : followView(map);
+  map.on("moveend", remember);
+  watch(["region", "layer", "first", "last", "playing", "language", "opacity"], remember);
+  watch(["opacity"], () => { map.getPane("frames").style.opacity = state.opacity; });
+  map.getPane("frames").style.opacity = state.opacity;
+  watch(["region", "language", "theme"], () => {
+    find("place-name").textContent = pick(state.region.title);
+    document.title = `${pick(state.theme.title)} · ${pick(state.region.title)}`;
+    find("language").textContent = language.now === "es" ? "EN" : "ES";
+    find("language").setAttribute("aria-label", say("other_language"));
+    find("language").lang = language.now === "es" ? "en" : "es";
+  });
+  watch(["region"], () => { drawOutline(map, state.region); fitRegion(map, state.region); });
+  find("language").addEventListener("click", () => { chooseLanguage(language.now === "es" ? "en" : "es"); tellLanguage(); });
+  find("nearer").addEventListener("click", () => map.zoomIn());
+  find("farther").addEventListener("click", () => map.zoomOut());
+  find("open-full").addEventListener("click", (event) => { event.currentTarget.href = fullAddress(map); });
+  addEventListener("offline", () => notify(say("offline")));
+  addEventListener("online", () => notify(say("online_again")));
+}
+
+// What floats over the map keeps clear of the sheet.
+function placeOverlays(sheet) {
+  const { left, bottom } = sheet.covers();
+  document.documentElement.style.setProperty("--covered-left", `${left}px`);
+  document.documentElement.style.setProperty("--covered-bottom", `${bottom}px`);
+}
+
+function tellMissing() {
+  notify(say(navigator.onLine ? "slow_network" : "offline_years"));
+}
+
+// What nobody needs for the first picture.
+async function loadRest(app) {
+  performance.mark("react2eo-first-frame");
+  const { begin } = await import("./later.js");
+  begin({ ...app, viewOf, fillIn });
+}

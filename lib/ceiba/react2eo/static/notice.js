@@ -1,0 +1,23 @@
+// Short messages over the map, also read by screen readers.
+
+let timer = 0;
+
+/** Say something; `action` {text, run} adds a button, `stay` keeps it until the next message. */
+export function notify(text, { action = null, stay = false } = {}) {
+  const box = document.getElementById("notice");
+  clearTimeout(timer);
+  box.replaceChildren();
+  box.classList.toggle("is-there", Boolean(text));
+  if (!text) return;
+  const words = document.createElement("span");
+  words.textContent = text;
+  box.append(words);
+  if (action) {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.textContent = action.text;
+    button.addEventListener("click", () => { notify(""); action.run(); });
+    box.append(button);
+  }
+  if (!stay) timer = setTimeout(() => notify(""), action ? 9000 : 5000);
+}
