@@ -36,8 +36,7 @@ async function start() {
   window.react2eo = {
     state, map, get shown() { return frames.swaps; }, get ready() { return frames.swaps > 0; }, view: () => viewOf(map),
   };
-  sheet.set("peek");
-  openFirst(map);
+  takeView();
   followTabs(find("tabs"), find("panel"));
   followLegend({ title: find("layer-title"), text: find("layer-text"), legend: find("legend"), source: find("source"), badge: find("badge") });
   followYears({
@@ -45,9 +44,11 @@ async function start() {
   });
   followButtons({ play: find("play"), before: find("before"), after: find("after"), speed: find("speed"), opacity: find("opacity") }, player);
   followRest(map, sheet);
-  if (!stillPreferred() && !wish.year) player.play();
-  player.restart();
   tellLanguage();
+  sheet.set("peek");
+  openView(map);
+  change({ playing: !stillPreferred() && !wish.year });
+  player.restart();
   performance.mark("react2eo-usable");
 }
 
@@ -69,15 +70,18 @@ function takeProducts({ theme, themes, regions, external = [] }) {
   document.documentElement.style.setProperty("--brand", theme.color);
 }
 
-function openFirst(map) {
+function takeView() {
   const region = state.regions.find((each) => each.name === (wish.region ?? state.theme.region)) ?? state.regions[0];
   const layer = region.layers.find((each) => each.name === wish.layer) ?? bestLayer(region);
   chooseLayer(region, layer, { first: wish.first, last: wish.last });
   if (layer.periods.includes(wish.year)) change({ period: wish.year });
   change({ opacity: wish.opacity });
+}
+
+function openView(map) {
   if (wish.at) map.setView(wish.at.center, wish.at.zoom, { animate: false });
-  else fitRegion(map, region);
-  drawOutline(map, region);
+  else fitRegion(map, state.region);
+  drawOutline(map, state.region);
 }
 
 // The first content that has something to play.

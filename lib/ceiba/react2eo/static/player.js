@@ -12,11 +12,12 @@ export class Player {
     this.frames = frames;
     this.onFailure = onFailure;
     this.onFirstFrame = onFirstFrame;
-    this.stop = new AbortController();
+    this.stop = null; // until the first restart()
     this.missing = new Set();
-    watch(["layer", "first", "last"], () => this.restart());
-    addEventListener("online", () => { this.missing.clear(); this.restart(); });
-    document.addEventListener("visibilitychange", () => this.restart());
+    watch(["layer", "first", "last"], () => { if (this.stop) this.restart(); });
+    const again = () => { this.missing.clear(); if (this.stop) this.restart(); };
+    addEventListener("online", again);
+    document.addEventListener("visibilitychange", again);
     frames.map.on("moveend", () => this.missing.clear());
   }
 
@@ -52,7 +53,7 @@ export class Player {
 
   /** Begin anew with what the state says now. */
   restart() {
-    this.stop.abort();
+    this.stop?.abort();
     this.stop = new AbortController();
     change({ waiting: false });
     if (document.visibilityState === "hidden" || !state.layer) return;

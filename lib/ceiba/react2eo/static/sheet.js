@@ -14,6 +14,8 @@ export class Sheet {
     handle.addEventListener("keydown", (event) => this.pressKey(event));
     handle.addEventListener("pointerdown", (event) => this.startDrag(event));
     this.height = "peek";
+    const observer = new ResizeObserver(() => { if (!this.element.classList.contains("is-dragged")) this.set(this.height); });
+    for (const child of element.children) if (child !== body) observer.observe(child);
   }
 
   get isPanel() { return this.panel.matches; }
