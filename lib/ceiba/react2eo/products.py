@@ -5,6 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request
 
 from ceiba.react2eo.layers import Layer, Region, Snapshot
+from ceiba.react2eo.tiles import native_zoom
 
 router = APIRouter(prefix="/api", tags=["products"])
 
@@ -54,6 +55,7 @@ def describe_layer(layer: Layer) -> dict:
         "version": layer.version,
         "tiles": f"/tiles/{layer.region.name}/{layer.name}/{{period}}/{{z}}/{{x}}/{{y}}.webp?v={layer.version}",
         "resolution_m": layer.resolution_m,
+        "native_zoom": native_zoom(layer),
         "legend": describe_legend(layer),
         "source": layer.source,
     }

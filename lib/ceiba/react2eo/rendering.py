@@ -2,18 +2,23 @@
 
 import functools
 import logging
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import rasterio
 from matplotlib.colors import to_rgb
-from rio_tiler.errors import TileOutsideBounds
-from rio_tiler.io import Reader
 
 from ceiba.grids import Period
 from ceiba.mosaics.display import INDEX_LIMITS
 from ceiba.react2eo.layers import Layer, Raster
+from ceiba.react2eo.positions import Window, find_rasters, find_transformer, locate, unite
+from ceiba.react2eo.readers import READERS
+from ceiba.react2eo.sampling import fill, read_value
+
+__all__ = [
+    "Window", "color_indices", "has_rasters", "layer_limits", "legend_stops", "paint", "palette", "read_point", "read_window",
+]  # fmt: skip
 
 log = logging.getLogger(__name__)
 
@@ -21,108 +26,107 @@ STRETCH = (2, 98)
 """Percentiles of reflectance over all years of a region that are shown as darkest and brightest."""
 SAMPLED_RASTERS = 40
 SAMPLE_PX = 64
-STEPS = 256
-
-
-@dataclass(frozen=True)
-class Window:
-    """What is asked for: bounds (left, bottom, right, top) in ``crs`` and a size in pixels."""
-
-    bounds: tuple[float, float, float, float]
-    crs: str
-    width: int
-    height: int
+NO_DATA = 255
+"""Step of a scale, and code of a class, that stands for no data."""
+STEPS = 255
 
 
 def read_window(layer: Layer, period: Period, window: Window) -> np.ndarray:
     """Values of a layer, float32, dims ``(band, y, x)``, NaN where there is no data.
 
-    Classes take the nearest pixel; other values are averaged where the window is coarser than the file.
+    Classes take the nearest pixel, other values are interpolated; where the window is coarser than the files, from their overviews.
     """
-    method = "nearest" if layer.kind == "classes" else "bilinear"
-    values = np.full((len(layer.measurements), window.height, window.width), np.nan, "float32")
-    for raster in layer.rasters[period]:
-        for position, band in enumerate(raster.bands):
-            part = _read_band(band, window, method)
-            if part is None:
-                break
-            target = values[position]
-            np.copyto(target, part, where=np.isnan(target))
+    values = np.full((len(layer.measurements), window.height, window.width), np.nan, np.float32)
+    parts = find_rasters(layer, period, window)
+    positions = locate(window, unite(list(parts.values())), layer.region.place.crs) if parts else None
+    if positions:
+        for number, part in parts.items():
+            fill(
+                values[:, *part.slices], layer.rasters[period][number], positions.cut(part), classes=layer.kind == "classes"
+            )
     return values
 
 
-def _read_band(band, window: Window, method: str) -> np.ndarray | None:
-    crs = rasterio.crs.CRS.from_user_input(window.crs)
-    with Reader(band.path) as reader:
-        try:
-            image = reader.part(
-                window.bounds, bounds_crs=crs, dst_crs=crs, indexes=band.number, width=window.width, height=window.height,
-                resampling_method=method, reproject_method=method,
-            )  # fmt: skip
-        except TileOutsideBounds:
-            return None
-    return image.array[0].astype("float32").filled(np.nan)
+def has_rasters(layer: Layer, period: Period, window: Window) -> bool:
+    """Whether a window may show anything of a period: where it does not, no file need be read."""
+    return bool(find_rasters(layer, period, window))
 
 
 def read_point(layer: Layer, period: Period, longitude: float, latitude: float) -> dict[str, float]:
     """Value of each measurement at a point [degrees, WGS 84], NaN where there is no data."""
+    names = [measurement.name for measurement in layer.measurements]
+    x, y = find_transformer("EPSG:4326", layer.region.place.crs).transform(longitude, latitude)
+    reach = layer.resolution_m
     for raster in layer.rasters[period]:
-        values = {}
-        for measurement, band in zip(layer.measurements, raster.bands, strict=True):
-            with Reader(band.path) as reader:
-                try:
-                    array = reader.point(longitude, latitude, indexes=band.number).array
-                except (TileOutsideBounds, IndexError):
-                    break
-                values[measurement.name] = float(array.astype("float64").filled(np.nan)[0])
-        if values and not all(np.isnan(value) for value in values.values()):
-            return values
-    return {measurement.name: float("nan") for measurement in layer.measurements}
+        left, bottom, right, top = raster.tile.bounds
+        if left - reach <= x <= right + reach and bottom - reach <= y <= top + reach:
+            values = read_value(raster, longitude, latitude)
+            if not all(np.isnan(value) for value in values):
+                return dict(zip(names, values, strict=True))
+    return dict.fromkeys(names, float("nan"))
 
 
 def paint(layer: Layer, values: np.ndarray) -> np.ndarray:
     """Colors of values, uint8, dims ``(y, x, 4)``: red, green, blue and opacity, which is 0 where there is no data."""
+    if layer.kind != "composite":
+        colors = palette(layer).view(np.uint32).ravel()
+        return colors[color_indices(layer, values)].view(np.uint8).reshape(*values.shape[1:], 4)
     known = np.isfinite(values).all(axis=0)
-    picture = np.zeros((*known.shape, 4), np.uint8)
-    if layer.kind == "composite":
-        for position, (low, high) in enumerate(layer_limits(layer)):
-            scaled = (np.nan_to_num(values[position]) - low) * (255 / (high - low))
-            picture[..., position] = np.clip(scaled, 0, 255).round()
-        picture[..., 3] = np.where(known, 255, 0)
-        picture[~known] = 0
-        return picture
-    indices = np.zeros(known.shape, np.uint8)
-    if layer.kind == "classes":
-        indices[known] = values[0][known]
-    else:
-        low, high = layer.style.range
-        scaled = (np.nan_to_num(values[0]) - low) * ((STEPS - 1) / (high - low))
-        indices[known] = np.clip(scaled, 0, STEPS - 1).round()[known]
-    picture = palette(layer)[indices]
-    picture[~known] = 0
+    picture = np.empty((*known.shape, 4), np.uint8)
+    for position, (low, high) in enumerate(layer_limits(layer)):
+        picture[..., position] = _scale(values[position], low, high, 255)
+    picture[..., 3] = 255
+    picture.view(np.uint32)[..., 0] *= known
     return picture
 
 
+def color_indices(layer: Layer, values: np.ndarray) -> np.ndarray:
+    """Places of values in the :func:`palette` of a "scale" or of "classes", uint8, dims ``(y, x)``; 255 is no data."""
+    if layer.kind == "classes":
+        return np.where(np.isfinite(values[0]), values[0], NO_DATA).astype(np.uint8)
+    indices = _scale(values[0], *layer.style.range, STEPS - 1)
+    indices[~np.isfinite(values[0])] = NO_DATA
+    return indices
+
+
+def _scale(values: np.ndarray, low: float, high: float, steps: int) -> np.ndarray:
+    # 0.5 more and cut off is rounding, in half the time
+    scaled = values * np.float32(steps / (high - low)) + np.float32(0.5 - low * steps / (high - low))
+    np.clip(scaled, 0, steps, out=scaled)
+    with np.errstate(invalid="ignore"):  # no data gets any color here, and none in the end
+        return scaled.astype(np.uint8)
+
+
 def palette(layer: Layer) -> np.ndarray:
-    """Colors of a "scale" by step or of "classes" by code, uint8, dims ``(256, 4)``."""
+    """Colors of a "scale" by step or of "classes" by code, uint8, dims ``(256, 4)``; the last one is for no data, transparent."""
     return _palette(layer.version, layer.kind, layer.style, tuple(layer.legend.colors().items()) if layer.legend else ())
 
 
 @functools.lru_cache(maxsize=256)
 def _palette(_version: str, kind: str, style, colors: tuple) -> np.ndarray:
-    table = np.zeros((STEPS, 4), np.uint8)
+    table = np.zeros((NO_DATA + 1, 4), np.uint8)
     if kind == "classes":
         for code, color in colors:
             table[code] = [*(round(255 * part) for part in to_rgb(color)), 255]
-        return table
-    return (style.colormap(np.linspace(0, 1, STEPS)) * 255).round().astype(np.uint8)
+    else:
+        stops = np.array([to_rgb(color) for color in style.colors]) * 255
+        places = np.linspace(0, len(stops) - 1, STEPS)
+        for channel in range(3):
+            table[:STEPS, channel] = np.interp(places, np.arange(len(stops)), stops[:, channel]).round()
+        table[:STEPS, 3] = 255
+    table[NO_DATA] = 0
+    return table
 
 
 def layer_limits(layer: Layer) -> tuple[tuple[float, float], ...]:
     """Values shown as darkest and brightest, a pair a band, the same for all years: a change of color is one on the ground."""
     if layer.origin.limits:
         return layer.origin.limits
-    return _data_limits(LayerKey(layer))
+    with _limits_lock:  # the first requests come together, and one of them may read for all
+        return _data_limits(LayerKey(layer))
+
+
+_limits_lock = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -162,7 +166,8 @@ def _sample_rasters(rasters: Mapping[Period, Sequence[Raster]]) -> list[Raster]:
 
 
 def _coarse(band) -> np.ndarray:
-    with rasterio.open(band.path) as file:
+    with READERS.borrow(band.path) as reader:
+        file = reader.dataset
         shape = (min(SAMPLE_PX, file.height), min(SAMPLE_PX, file.width))
         values = file.read(band.number, out_shape=shape, masked=True).astype("float32").filled(np.nan).ravel()
     return values[np.isfinite(values)]

@@ -1,21 +1,26 @@
 """``/tiles``: layers as map tiles (XYZ, Web Mercator)."""
 
-import io
-from typing import Annotated, Literal
+import math
+from typing import Annotated
 
 import morecantile
 from fastapi import APIRouter, Path, Query, Request, Response
-from PIL import Image
+from pyproj import CRS
 
-from ceiba.react2eo.rendering import Window, paint, read_window
+from ceiba.errors import NotFoundError
+from ceiba.grids import Period
+from ceiba.react2eo.layers import Layer
+from ceiba.react2eo.pictures import MEDIA_TYPES, Format, draw, draw_nothing
+from ceiba.react2eo.rendering import Window, has_rasters, read_window
 
 router = APIRouter(tags=["tiles"])
 
 GRID = morecantile.tms.get("WebMercatorQuad")
 TILE_PX = 256
+MAX_ZOOM = 20
 FOREVER = "public, max-age=31536000, immutable"
 """A tile's address holds the version of its layer: another picture has another address."""
-MEDIA_TYPES = {"png": "image/png", "webp": "image/webp", "jpg": "image/jpeg"}
+DEGREE_M = 111_320.0
 
 
 @router.get("/tiles/{region}/{layer}/{period}/{z}/{x}/{y}.{format}", summary="A map tile", response_class=Response)
@@ -24,21 +29,38 @@ def get_tile(
     region: str,
     layer: str,
     period: str,
-    z: Annotated[int, Path(ge=0, le=20)],
-    x: Annotated[int, Path(ge=0, lt=2**20)],
-    y: Annotated[int, Path(ge=0, lt=2**20)],
-    format: Literal["png", "webp", "jpg"],
+    z: Annotated[int, Path(ge=0, le=MAX_ZOOM)],
+    x: Annotated[int, Path(ge=0, lt=2**MAX_ZOOM)],
+    y: Annotated[int, Path(ge=0, lt=2**MAX_ZOOM)],
+    format: Format,
     v: Annotated[str, Query(max_length=20, description="Version of the layer.")] = "",
 ) -> Response:
     """One tile of 256 pixels; transparent where there is no data."""
     shown = request.app.state.snapshots.current().find_layer(region, layer)
-    bounds = GRID.xy_bounds(morecantile.Tile(x, y, z))
-    window = Window((bounds.left, bounds.bottom, bounds.right, bounds.top), "EPSG:3857", TILE_PX, TILE_PX)
-    picture = Image.fromarray(paint(shown, read_window(shown, shown.find_period(period), window)))
-    content = io.BytesIO()
-    if format == "jpg":
-        picture.convert("RGB").save(content, "JPEG", quality=85)
-    else:
-        picture.save(content, format.upper(), **({"quality": 85, "method": 0} if format == "webp" else {"compress_level": 1}))
+    content = draw_tile(shown, shown.find_period(period), z, x, y, format)
     headers = {"Cache-Control": FOREVER if v == shown.version else "no-cache"}
-    return Response(content.getvalue(), media_type=MEDIA_TYPES[format], headers=headers)
+    return Response(content, media_type=MEDIA_TYPES[format], headers=headers)
+
+
+def draw_tile(layer: Layer, period: Period, z: int, x: int, y: int, format: Format) -> bytes:
+    """Content of a tile; raises :class:`NotFoundError` where the zoom has no such tile."""
+    window = tile_window(z, x, y)
+    if not has_rasters(layer, period, window):
+        return draw_nothing(format, TILE_PX, TILE_PX)
+    return draw(layer, read_window(layer, period, window), format)
+
+
+def tile_window(z: int, x: int, y: int) -> Window:
+    """Bounds of a tile in Web Mercator; raises :class:`NotFoundError` where the zoom has no such tile."""
+    if not (0 <= z <= MAX_ZOOM and 0 <= x < 2**z and 0 <= y < 2**z):
+        raise NotFoundError(f"no tile {z}/{x}/{y}; zooms are 0 to {MAX_ZOOM}, with columns and rows 0 to 2**zoom - 1")
+    bounds = GRID.xy_bounds(morecantile.Tile(x, y, z))
+    return Window((bounds.left, bounds.bottom, bounds.right, bounds.top), "EPSG:3857", TILE_PX, TILE_PX)
+
+
+def native_zoom(layer: Layer) -> int:
+    """Zoom from which on tiles show every pixel of a layer: finer ones are only larger."""
+    _, south, _, north = layer.bounds
+    wide_m = layer.resolution_m * (DEGREE_M if CRS.from_user_input(layer.region.place.crs).is_geographic else 1)
+    widest_m = 2 * math.pi * 6_378_137 / TILE_PX * math.cos(math.radians((south + north) / 2))
+    return min(max(math.ceil(math.log2(widest_m / wide_m)), 0), MAX_ZOOM)
