@@ -27,8 +27,6 @@ KEPT_SUFFIXES = {".js", ".mjs", ".css", ".svg", ".html"}
 REVALIDATED = {"Cache-Control": "no-cache"}
 """A file's address does not change with its content: browsers ask whether it has, so that no old file meets a new one."""
 
-BACKGROUND = "#0c1a14"
-"""Behind the splash of an installed app, as in app.css."""
 SHORT_NAME = "React-2-EO"
 SHORT_NAME_AT_MOST = 12
 """Letters that fit below an icon."""
@@ -59,8 +57,9 @@ class Files(StaticFiles):
         return answer
 
 
-def read_shell(folder: Path = STATIC) -> Shell:
-    """Shell as it is on disk now."""
+def read_shell(folder: Path | None = None) -> Shell:
+    """Shell as it is on disk now, in :data:`STATIC` by default."""
+    folder = folder or STATIC
     paths = sorted(path for path in folder.rglob("*") if path.suffix in KEPT_SUFFIXES or path.name == PAGE)
     return _read_cached(folder, tuple((path, path.stat().st_mtime_ns) for path in paths))
 
@@ -145,7 +144,8 @@ def describe_app(theme: Theme, contents: Sequence[Content], *, start: str = "/")
         "display": "standalone",
         "orientation": "any",
         "theme_color": theme.color,
-        "background_color": BACKGROUND,
+        # The plate of the icon has the first theme's color: on the screen that systems show at the start it has no edge.
+        "background_color": theme.color,
         "categories": ["education", "weather", "utilities"],
         "icons": list(ICONS),
         "shortcuts": [describe_shortcut(content, start) for content in contents[:SHORTCUTS]],

@@ -12,14 +12,11 @@ export async function keepForOffline({ onUpdate = () => undefined } = {}) {
   if (!navigator.serviceWorker) return null;
   const container = navigator.serviceWorker;
   const observer = watchLoading();
-  const known = Boolean(container.controller);
-  let leaving = false;
+  let controlled = Boolean(container.controller);
   container.addEventListener("controllerchange", () => {
     // The first worker takes over a page of its own version; any later one brings other files.
-    if (known && !leaving) {
-      leaving = true;
-      location.reload();
-    }
+    if (controlled) location.reload();
+    controlled = true;
   });
   const registration = await container.register(WORKER, { updateViaCache: "none" });
   watchUpdates(registration, onUpdate);
