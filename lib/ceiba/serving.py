@@ -34,5 +34,7 @@ def serve(*, host: str = "127.0.0.1", port: int = 8000, dashboards: bool = True)
 
     cube.connect()
     log.info("React-2-EO at http://%s:%d, dashboards at /dashboards", host, port)
+    app = create_server_app(dashboards=dashboards)
+    app.state.preparation.start()
     # An access log would hold the addresses of people and the places they look at.
-    uvicorn.run(create_server_app(dashboards=dashboards), host=host, port=port, log_level="warning", access_log=False)
+    uvicorn.run(app, host=host, port=port, log_level="warning", access_log=False)

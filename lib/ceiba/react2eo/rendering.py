@@ -12,12 +12,14 @@ from matplotlib.colors import to_rgb
 from ceiba.grids import Period
 from ceiba.mosaics.display import INDEX_LIMITS
 from ceiba.react2eo.layers import Layer, Raster
+from ceiba.react2eo.overviews import MANY_RASTERS, WANTED, needs_coarse, plan_coarse
 from ceiba.react2eo.positions import Window, find_rasters, find_transformer, locate, unite
 from ceiba.react2eo.readers import READERS
-from ceiba.react2eo.sampling import fill, read_value
+from ceiba.react2eo.sampling import fill, fill_from_files, read_value
 
 __all__ = [
-    "Window", "color_indices", "has_rasters", "layer_limits", "legend_stops", "paint", "palette", "read_point", "read_window",
+    "Reading", "Window", "color_indices", "has_rasters", "layer_limits", "legend_stops", "paint", "palette", "read",
+    "read_point", "read_window",
 ]  # fmt: skip
 
 log = logging.getLogger(__name__)
@@ -31,20 +33,42 @@ NO_DATA = 255
 STEPS = 255
 
 
+@dataclass(frozen=True)
+class Reading:
+    """Values of a window, float32, dims ``(band, y, x)``; ``whole`` tells whether all there is was read."""
+
+    values: np.ndarray
+    whole: bool = True
+
+
 def read_window(layer: Layer, period: Period, window: Window) -> np.ndarray:
     """Values of a layer, float32, dims ``(band, y, x)``, NaN where there is no data.
 
     Classes take the nearest pixel, other values are interpolated; where the window is coarser than the files, from their overviews.
     """
+    return read(layer, period, window).values
+
+
+def read(layer: Layer, period: Period, window: Window) -> Reading:
+    """As :func:`read_window`, with the word whether it is all: a wide view of many files must wait for their coarse raster."""
     values = np.full((len(layer.measurements), window.height, window.width), np.nan, np.float32)
     parts = find_rasters(layer, period, window)
     positions = locate(window, unite(list(parts.values())), layer.region.place.crs) if parts else None
-    if positions:
-        for number, part in parts.items():
-            fill(
-                values[:, *part.slices], layer.rasters[period][number], positions.cut(part), classes=layer.kind == "classes"
-            )
-    return values
+    if positions is None:
+        return Reading(values)
+    if needs_coarse(layer):
+        coarse = plan_coarse(layer, period)
+        many = len(parts) > MANY_RASTERS
+        if many or coarse.is_shown_at(positions.step):
+            if coarse.path.exists():
+                part = positions.part
+                fill(values[:, *part.slices], coarse.raster, positions, classes=layer.kind == "classes")
+                return Reading(values)
+            WANTED.add(coarse.path)
+            if many:
+                return Reading(values, whole=False)
+    fill_from_files(values, layer, period, parts, positions)
+    return Reading(values)
 
 
 def has_rasters(layer: Layer, period: Period, window: Window) -> bool:

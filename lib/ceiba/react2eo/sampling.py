@@ -1,7 +1,7 @@
 """Values of a layer's files at the pixels of a window, or at a point."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import cv2
 import numpy as np
@@ -9,12 +9,30 @@ from rasterio.enums import Resampling
 from rasterio.windows import Window as FileWindow
 from rio_tiler.errors import PointOutsideBounds
 
-from ceiba.react2eo.layers import Band, Raster
-from ceiba.react2eo.positions import Positions
+from ceiba.grids import Period
+from ceiba.react2eo.layers import Band, Layer, Raster
+from ceiba.react2eo.positions import Part, Positions, Window, find_rasters, locate, unite
 from ceiba.react2eo.readers import READERS, SHRINK_MARGIN, Shape
 
 EDGE_PX = 1e-3
 """Rounding at the edge of a file must leave no crack between two of them [pixels of the file]."""
+
+
+def read_files(layer: Layer, period: Period, window: Window) -> np.ndarray:
+    """Values of a layer from all files that a window meets, float32, dims ``(band, y, x)``, NaN where there is no data."""
+    values = np.full((len(layer.measurements), window.height, window.width), np.nan, np.float32)
+    parts = find_rasters(layer, period, window)
+    positions = locate(window, unite(list(parts.values())), layer.region.place.crs) if parts else None
+    if positions:
+        fill_from_files(values, layer, period, parts, positions)
+    return values
+
+
+def fill_from_files(values: np.ndarray, layer: Layer, period: Period, parts: Mapping[int, Part], positions: Positions) -> None:
+    """Write values of the rasters ``parts`` (:func:`ceiba.react2eo.positions.find_rasters`) where ``values`` have none yet."""
+    for number, part in parts.items():
+        raster = layer.rasters[period][number]
+        fill(values[:, *part.slices], raster, positions.cut(part), classes=layer.kind == "classes")
 
 
 def fill(target: np.ndarray, raster: Raster, positions: Positions, *, classes: bool) -> None:

@@ -5,6 +5,7 @@ from fastapi import FastAPI
 from ceiba.react2eo import animations, page, products, reactions, shell, tiles
 from ceiba.react2eo.answers import add_error_answers
 from ceiba.react2eo.layers import Snapshots
+from ceiba.react2eo.preparation import Preparation
 from ceiba.react2eo.settings import Settings
 from ceiba.react2eo.votes import Votes
 
@@ -14,6 +15,7 @@ def create_app() -> FastAPI:
     app = FastAPI(title="React-2-EO", version="1", docs_url=None, redoc_url=None)
     app.state.settings = Settings.from_environment()
     app.state.snapshots = Snapshots()
+    app.state.preparation = Preparation(app.state.snapshots)
     app.state.reactions = Votes(app.state.settings.reactions_url)
     app.state.animations = animations.Animations()
     add_error_answers(app)

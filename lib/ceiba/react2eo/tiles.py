@@ -11,7 +11,7 @@ from ceiba.errors import NotFoundError
 from ceiba.grids import Period
 from ceiba.react2eo.layers import Layer
 from ceiba.react2eo.pictures import MEDIA_TYPES, Format, draw, draw_nothing
-from ceiba.react2eo.rendering import Window, has_rasters, read_window
+from ceiba.react2eo.rendering import Window, has_rasters, read
 
 router = APIRouter(tags=["tiles"])
 
@@ -37,17 +37,20 @@ def get_tile(
 ) -> Response:
     """One tile of 256 pixels; transparent where there is no data."""
     shown = request.app.state.snapshots.current().find_layer(region, layer)
-    content = draw_tile(shown, shown.find_period(period), z, x, y, format)
-    headers = {"Cache-Control": FOREVER if v == shown.version else "no-cache"}
-    return Response(content, media_type=MEDIA_TYPES[format], headers=headers)
+    return answer_tile(shown, shown.find_period(period), z, x, y, format, lasting=v == shown.version)
 
 
-def draw_tile(layer: Layer, period: Period, z: int, x: int, y: int, format: Format) -> bytes:
-    """Content of a tile; raises :class:`NotFoundError` where the zoom has no such tile."""
+def answer_tile(layer: Layer, period: Period, z: int, x: int, y: int, format: Format, *, lasting: bool) -> Response:
+    """A tile for a browser, which may keep it where its address is ``lasting``; raises :class:`NotFoundError` where there is none."""
     window = tile_window(z, x, y)
+    caching = FOREVER if lasting else "no-cache"
     if not has_rasters(layer, period, window):
-        return draw_nothing(format, TILE_PX, TILE_PX)
-    return draw(layer, read_window(layer, period, window), format)
+        content = draw_nothing(format, TILE_PX, TILE_PX)
+    else:
+        reading = read(layer, period, window)
+        content = draw(layer, reading.values, format)
+        caching = caching if reading.whole else "no-store"
+    return Response(content, media_type=MEDIA_TYPES[format], headers={"Cache-Control": caching})
 
 
 def tile_window(z: int, x: int, y: int) -> Window:
