@@ -22,7 +22,7 @@ STATIC = Path(__file__).parent / "static"
 PAGE = "index.html"
 WORKER = "worker.js"
 QUEUE = "sending.js"
-KEPT_SUFFIXES = {".js", ".mjs", ".css", ".svg", ".html"}
+KEPT_SUFFIXES = {".js", ".mjs", ".css", ".svg", ".html", ".json"}
 """Files that the worker keeps; icons and licences are asked for by nobody but the system and people who look for them."""
 REVALIDATED = {"Cache-Control": "no-cache"}
 """A file's address does not change with its content: browsers ask whether it has, so that no old file meets a new one."""

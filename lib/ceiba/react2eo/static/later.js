@@ -1,12 +1,28 @@
 // What the first picture can do without: keyboard, places, animations, reactions, sharing, and keeping all for offline.
 
+import { followExport } from "./export.js";
+import { Feelings } from "./feelings.js";
+import { followGround } from "./ground.js";
 import { followKeys } from "./keyboard.js";
 import { notify } from "./notice.js";
 import { keepForOffline } from "./offline.js";
+import { followPlaces } from "./places.js";
+import { followReactions } from "./reactions.js";
+import { followShare } from "./share.js";
+import { state } from "./state.js";
 import { say } from "./words.js";
 
-/** Begin all of it; `app` is { map, player, sheet, viewOf }. */
+/** Begin all of it; `app` is { map, player, sheet, viewOf, takeProducts }. */
 export function begin(app) {
   followKeys(app);
-  keepForOffline({ onUpdate: (take) => notify(say("new_version"), { stay: true, action: { text: say("update"), run: take } }) });
+  followGround(app);
+  if (!state.embedded) {
+    const feelings = new Feelings(app);
+    followPlaces(app);
+    followShare(app);
+    followExport(app);
+    followReactions({ ...app, showFeelings: () => feelings.toggle(true) });
+    keepForOffline({ onUpdate: (take) => notify(say("new_version"), { stay: true, action: { text: say("update"), run: take } }) });
+  }
+  document.documentElement.dataset.whole = "yes";
 }

@@ -9,7 +9,7 @@ import { Player } from "./player.js";
 import { Sheet } from "./sheet.js";
 import { change, chooseLayer, state, tellLanguage, watch } from "./state.js";
 import { followTabs } from "./tabs.js";
-import { chooseLanguage, fillIn, language, loadWords, pick, say } from "./words.js";
+import { chooseLanguage, language, loadWords, pick, say } from "./words.js";
 import { followButtons, followYears } from "./years.js";
 
 const find = (id) => document.getElementById(id);
@@ -28,8 +28,11 @@ async function start() {
     notify(say("nothing_yet"), { stay: true });
     return;
   }
-  const sheet = new Sheet(find("sheet"), find("handle"), find("panel"), { onResize: placeOverlays });
+  const sheet = new Sheet(find("sheet"), find("handle"), find("panel"), { onResize: () => { placeOverlays(sheet); refit(); } });
   const map = makeMap(find("map"), () => ({ top: find("top").getBoundingClientRect().bottom, right: 0, ...sheet.covers() }));
+  // A region that was shown whole stays whole when the sheet grows or the phone is turned.
+  const refit = () => { if (map.fitted) fitRegion(map, state.region); };
+  map.on("resize", refit);
   const frames = new Frames(map);
   const player = new Player(frames, { onFailure: tellMissing, onFirstFrame: () => loadRest({ map, player, sheet }) });
   frames.onBroken = tellMissing;
@@ -126,5 +129,5 @@ function tellMissing() {
 async function loadRest(app) {
   performance.mark("react2eo-first-frame");
   const { begin } = await import("./later.js");
-  begin({ ...app, viewOf, fillIn });
+  begin({ ...app, viewOf, takeProducts });
 }

@@ -22,6 +22,7 @@ export function makeMap(element, reach) {
   const lines = L.layerGroup([], { pane: "lines" }).addTo(map);
   const drawLines = () => drawGraticule(map, lines);
   map.on("moveend", drawLines);
+  map.on("movestart", () => { if (!map.fitting) map.fitted = false; });
   map.reach = reach;
   return map;
 }
@@ -39,9 +40,12 @@ export function cornersOf([west, south, east, north]) {
 export function fitRegion(map, region, { animate = false } = {}) {
   const { top, right, bottom, left } = map.reach();
   const edge = 16;
+  map.fitting = true; // this move is ours, not the reader's
   map.fitBounds(cornersOf(region.bounds), {
     paddingTopLeft: [left + edge, top + edge], paddingBottomRight: [right + edge, bottom + edge], animate: animate && !stillPreferred(), maxZoom: 17,
   });
+  map.fitting = false;
+  map.fitted = true;
 }
 
 let outline = null;
