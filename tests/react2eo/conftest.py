@@ -1,5 +1,7 @@
 """React-2-EO on the gallery (a small store with a product of every kind, ``tests/gallery.py``)."""
 
+from collections.abc import Iterator
+
 import pytest
 from fastapi.testclient import TestClient
 
@@ -18,3 +20,14 @@ def client(gallery) -> TestClient:
     from ceiba.react2eo.server import create_app
 
     return TestClient(create_app())
+
+
+@pytest.fixture(scope="module")
+def module_client(gallery_environment) -> Iterator[TestClient]:
+    """The same for all tests of a module, where they are many and change nothing."""
+    from ceiba.react2eo.server import create_app
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in gallery_environment.items():
+            patch.setenv(name, value)
+        yield TestClient(create_app())

@@ -2,7 +2,7 @@
 
 from fastapi import FastAPI
 
-from ceiba.react2eo import animations, page, products, reactions, shell, tiles
+from ceiba.react2eo import animations, page, products, reactions, shell, tiles, wms
 from ceiba.react2eo.answers import add_error_answers
 from ceiba.react2eo.layers import Snapshots
 from ceiba.react2eo.preparation import Preparation
@@ -24,6 +24,7 @@ def create_app() -> FastAPI:
     app.include_router(page.router)
     app.include_router(products.router)
     app.include_router(tiles.router)
+    app.include_router(wms.router)
     app.include_router(reactions.router)
 
     @app.get("/health", include_in_schema=False)
