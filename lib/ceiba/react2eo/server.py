@@ -2,7 +2,7 @@
 
 from fastapi import FastAPI
 
-from ceiba.react2eo import animations, page, products, reactions, shell, tiles, wms
+from ceiba.react2eo import animations, figures, page, products, reactions, shell, tiles, wms
 from ceiba.react2eo.answers import add_error_answers
 from ceiba.react2eo.layers import Snapshots
 from ceiba.react2eo.preparation import Preparation
@@ -16,7 +16,7 @@ def create_app() -> FastAPI:
     app.state.settings = Settings.from_environment()
     app.state.snapshots = Snapshots()
     app.state.preparation = Preparation(app.state.snapshots)
-    app.state.reactions = Votes(app.state.settings.reactions_url)
+    app.state.reactions = Votes(app.state.settings.reactions_url, term=app.state.settings.reactions_term)
     app.state.animations = animations.Animations()
     add_error_answers(app)
     app.include_router(shell.router)
@@ -24,6 +24,8 @@ def create_app() -> FastAPI:
     app.include_router(page.router)
     app.include_router(products.router)
     app.include_router(tiles.router)
+    # Before the routes with a subject in their address.
+    app.include_router(figures.router)
     app.include_router(wms.router)
     app.include_router(reactions.router)
 

@@ -3,7 +3,7 @@
 import ipaddress
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from ceiba.config import Config
 from ceiba.errors import SettingsError
+from ceiba.react2eo.terms import LENGTHS
 
 Networks = tuple[IPv4Network | IPv6Network, ...]
 
@@ -45,6 +46,8 @@ class Settings:
         Where the server keeps what is its own: ``react2eo`` in the local folder of the store.
     reactions_url
         Address of the database of reactions (``CEIBA_REACTIONS_URL``), for SQLAlchemy; SQLite in ``folder`` by default.
+    reactions_term
+        How long a device is recognized (``CEIBA_REACTIONS_TERM``): "quarter" by default, "month" or "year".
     trusted_proxies
         Networks whose word about a client's address is believed (``CEIBA_TRUSTED_PROXIES``); none by default.
     allowed_origins
@@ -65,6 +68,7 @@ class Settings:
 
     folder: Path
     reactions_url: str
+    reactions_term: str = "quarter"
     trusted_proxies: Networks = ()
     allowed_origins: tuple[str, ...] = ()
     public_url: str = ""
@@ -81,6 +85,7 @@ class Settings:
         return cls(
             folder=folder,
             reactions_url=read_database("CEIBA_REACTIONS_URL", default=f"sqlite:///{folder / 'reactions.sqlite'}"),
+            reactions_term=read_choice("CEIBA_REACTIONS_TERM", LENGTHS),
             trusted_proxies=read_networks("CEIBA_TRUSTED_PROXIES"),
             allowed_origins=tuple(check_origin("CEIBA_ALLOWED_ORIGINS", each) for each in read_list("CEIBA_ALLOWED_ORIGINS")),
             public_url=read_origin("CEIBA_PUBLIC_URL"),
@@ -95,6 +100,14 @@ class Settings:
 def read_list(name: str, *, default: str = "") -> list[str]:
     """Parts of a variable, which blanks or commas separate."""
     return re.split(r"[\s,]+", value) if (value := os.environ.get(name, default).strip(" \t\n,")) else []
+
+
+def read_choice(name: str, choices: Sequence[str]) -> str:
+    """One of the choices, the first where the variable is not set; raises :class:`SettingsError`."""
+    text = os.environ.get(name, "").strip() or choices[0]
+    if text not in choices:
+        raise SettingsError(f"{name}: {text[:20]!r}; it may be {', '.join(choices)}")
+    return text
 
 
 def read_networks(name: str, *, default: str = "") -> Networks:

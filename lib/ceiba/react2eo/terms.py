@@ -2,7 +2,7 @@
 
 import hmac
 import secrets
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 
 import sqlalchemy as sa
 
@@ -21,6 +21,13 @@ def term_of(day: date, length: str) -> str:
     if length == "year":
         return f"{day.year}"
     return f"{day.year}-Q{(day.month + 2) // 3}" if length == "quarter" else f"{day.year}-{day.month:02}"
+
+
+def last_day(term: str) -> date:
+    """Last day of a term, by its name."""
+    year, _, part = term.partition("-")
+    months = 12 if not part else 3 * int(part[1:]) if part.startswith("Q") else int(part)
+    return date(int(year) + months // 12, months % 12 + 1, 1) - timedelta(days=1)
 
 
 class Keys:
