@@ -4,6 +4,8 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
 
+from ceiba import labels
+from ceiba.react2eo.animation_frames import credit_lines, source_line
 from ceiba.react2eo.layers import Layer, Region, Snapshot
 from ceiba.react2eo.tiles import native_zoom
 
@@ -57,7 +59,8 @@ def describe_layer(layer: Layer) -> dict:
         "resolution_m": layer.resolution_m,
         "native_zoom": native_zoom(layer),
         "legend": describe_legend(layer),
-        "source": layer.source,
+        "source": {language: source_line(layer, language) for language in labels.LANGUAGES},
+        "credits": {language: list(credit_lines(layer, language)) for language in labels.LANGUAGES},
     }
 
 
@@ -70,4 +73,5 @@ def describe_legend(layer: Layer) -> dict:
         return {"kind": "classes", "classes": classes}
     units = layer.measurements[0].units
     stops = [{"value": value, "color": color} for value, color in layer.style.stops]
-    return {"kind": "scale", "stops": stops, "units": "" if units == "1" else units}
+    words = {"low": layer.content.low, "high": layer.content.high}
+    return {"kind": "scale", "stops": stops, "units": "" if units == "1" else units, "words": words}

@@ -48,13 +48,21 @@ class Origin:
 
 @dataclass(frozen=True)
 class Content:
-    """What a tab shows: words in Spanish and English, and the products it can be drawn from, the best first."""
+    """What a tab shows: words in Spanish and English, and the products it can be drawn from, the best first.
+
+    Attributes
+    ----------
+    low, high
+        What the lowest and the highest color of a scale mean; None where it has classes or is a composite.
+    """
 
     name: str
     title: Words
     short: Words
     text: Words
     origins: tuple[Origin, ...]
+    low: Words | None = None
+    high: Words | None = None
 
 
 @dataclass(frozen=True)
@@ -121,6 +129,7 @@ def read_themes(document: Mapping) -> Themes:
 
 def _read_content(name: str, entry: Mapping) -> Content:
     words = {key: _words(name, entry, key) for key in ("title", "short", "text")}
+    words |= {key: _words(name, entry, key) for key in ("low", "high") if key in entry}
     return Content(_checked(name), **words, origins=tuple(_read_origin(name, origin) for origin in entry["from"]))
 
 

@@ -19,6 +19,7 @@ export function followExport(app) {
 }
 
 function openExport(app) {
+  const { playing } = state;
   app.player.pause();
   const view = app.viewOf(app.map);
   const address = fullAddress(app.map);
@@ -51,14 +52,14 @@ function openExport(app) {
   const dialog = openDialog("export", {
     title: say("export_title"), close: say("close"), content: [stage, make("div", { class: "result" }, progress, size), send, feelings, make("h3", { text: say("format") }), formats, copy],
   });
-  dialog.addEventListener("close", () => { stop.abort(); forget(); }, { once: true });
+  dialog.addEventListener("close", () => { stop.abort(); forget(); if (playing) app.player.play(); }, { once: true });
   run("gif");
 }
 
 function makeFormats(choose) {
   const labels = Object.keys(TYPES).map((format) => make("label", {},
     make("input", { type: "radio", name: "format", value: format, checked: format === "gif" }), make("span", { text: say(`format_${format}`) })));
-  const form = make("form", { id: "formats", class: "choice", "aria-label": say("format"), role: "radiogroup" }, ...labels);
+  const form = make("form", { id: "formats", class: "choice", "aria-label": say("format") }, ...labels);
   form.addEventListener("change", (event) => choose(event.target.value));
   return form;
 }

@@ -27,6 +27,7 @@ export class Feelings {
     this.box.hidden = !on;
     document.documentElement.classList.toggle("shows-feelings", on);
     if (on) {
+      this.played = state.playing;
       this.player.pause();
       this.sheet.set("half");
       this.load();
@@ -35,6 +36,7 @@ export class Feelings {
       this.cells?.remove();
       this.sheet.set("peek");
       fitRegion(this.map, state.region);
+      if (this.played) this.player.play();
     }
   }
 

@@ -10,7 +10,10 @@ import { followPlaces } from "./places.js";
 import { followReactions } from "./reactions.js";
 import { followShare } from "./share.js";
 import { state } from "./state.js";
-import { say } from "./words.js";
+import { pick, say } from "./words.js";
+
+const GREETED = "react2eo.greeted";
+const LASTS_MS = 8000;
 
 /** Begin all of it; `app` is { map, player, sheet, viewOf, takeProducts }. */
 export function begin(app) {
@@ -22,7 +25,21 @@ export function begin(app) {
     followShare(app);
     followExport(app);
     followReactions({ ...app, showFeelings: () => feelings.toggle(true) });
+    greet(app);
     keepForOffline({ onUpdate: (take) => notify(say("new_version"), { stay: true, action: { text: say("update"), run: take } }) });
   }
   document.documentElement.dataset.whole = "yes";
+}
+
+// What this is, in one sentence, on the first visit of a device.
+function greet({ sheet }) {
+  if (sheet.isPanel) return; // it stands in the panel
+  try {
+    if (localStorage.getItem(GREETED)) return;
+    localStorage.setItem(GREETED, "yes");
+  } catch {
+    return; // blocked storage: better no greeting than one each time
+  }
+  notify(pick(state.theme.text), { lasts_ms: LASTS_MS });
+  document.addEventListener("pointerdown", () => notify(""), { once: true });
 }

@@ -10,8 +10,9 @@ export function followLegend({ title, text, legend, source, badge }) {
     title.textContent = pick(layer.title);
     text.textContent = pick(layer.text);
     legend.replaceChildren(...drawLegend(layer));
-    source.textContent = pick(layer.source);
     badge.textContent = say(region.simulated ? "simulated_data" : "real_data");
+    // The badge says "real data" already.
+    source.textContent = [pick(layer.source).replace(`${badge.textContent}: `, ""), ...(pick(layer.credits) || [])].join(". ");
     badge.classList.toggle("is-simulated", region.simulated);
   });
 }

@@ -100,6 +100,8 @@ function followRest(map, sheet) {
   map.getPane("frames").style.opacity = state.opacity;
   watch(["region", "language", "theme"], () => {
     find("place-name").textContent = pick(state.region.title);
+    find("theme-title").textContent = pick(state.theme.title);
+    find("theme-text").textContent = pick(state.theme.text);
     document.title = `${pick(state.theme.title)} · ${pick(state.region.title)}`;
     find("language").textContent = language.now === "es" ? "EN" : "ES";
     find("language").setAttribute("aria-label", say("other_language"));

@@ -2,8 +2,8 @@
 
 let timer = 0;
 
-/** Say something; `action` {text, run} adds a button, `stay` keeps it until the next message. */
-export function notify(text, { action = null, stay = false } = {}) {
+/** Say something; `action` {text, run} adds a button, `lasts_ms` is how long it stays, `stay` keeps it until the next message. */
+export function notify(text, { action = null, stay = false, lasts_ms = action ? 9000 : 5000 } = {}) {
   const box = document.getElementById("notice");
   clearTimeout(timer);
   box.replaceChildren();
@@ -19,5 +19,5 @@ export function notify(text, { action = null, stay = false } = {}) {
     button.addEventListener("click", () => { notify(""); action.run(); });
     box.append(button);
   }
-  if (!stay) timer = setTimeout(() => notify(""), action ? 9000 : 5000);
+  if (!stay) timer = setTimeout(() => notify(""), lasts_ms);
 }

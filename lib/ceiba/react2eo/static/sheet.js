@@ -43,7 +43,7 @@ export class Sheet {
 
   // What is always seen: all of the sheet but its body.
   least() {
-    return [...this.element.children].filter((child) => child !== this.body).reduce((sum, child) => sum + child.offsetHeight, 0);
+    return [...this.element.children].filter((child) => child !== this.body).reduce((sum, child) => sum + child.offsetHeight + parseFloat(getComputedStyle(child).marginBottom), 0);
   }
 
   pressKey(event) {
