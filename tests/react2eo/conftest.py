@@ -31,3 +31,9 @@ def module_client(gallery_environment) -> Iterator[TestClient]:
         for name, value in gallery_environment.items():
             patch.setenv(name, value)
         yield TestClient(create_app())
+
+
+@pytest.fixture(scope="module")
+def module_snapshot(module_client):
+    """Everything that the gallery can show, as the application of the module sees it."""
+    return module_client.app.state.snapshots.current()

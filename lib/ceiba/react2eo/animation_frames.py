@@ -4,7 +4,7 @@ import functools
 import hashlib
 import importlib.metadata
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -19,7 +19,7 @@ from ceiba.mosaics.animation import encode_animation
 from ceiba.mosaics.display import NO_DATA_COLOR, render_frame
 from ceiba.mosaics.scale_frames import STEPS, coarsen_steps, scale_sheet, scale_steps
 from ceiba.mosaics.thematic_frames import thematic_sheet
-from ceiba.products import load_definitions
+from ceiba.react2eo.credits import credit_lines, source_line
 from ceiba.react2eo.layers import Layer
 from ceiba.react2eo.rendering import Window, paint, read_window
 
@@ -42,7 +42,6 @@ EARTH_M = 6_378_137.0
 ECCENTRICITY_2 = 0.00669437999014
 """Squared first eccentricity of WGS 84."""
 MOST_LATITUDE = 85.05
-SCENES = {"s2_l2a_scenes": "react2eo.credit_sentinel", "landsat_scenes": "react2eo.credit_landsat"}
 
 
 @dataclass(frozen=True)
@@ -138,30 +137,6 @@ def ground_scale(latitude: float) -> float:
     Mercator draws it as long as the equator.
     """
     return math.cos(latitude) / math.sqrt(1 - ECCENTRICITY_2 * math.sin(latitude) ** 2)
-
-
-def source_line(layer: Layer, language: str) -> str:
-    """Where the data come from, with "real" or "simulated", without the tile and year of the newest file."""
-    period = layer.periods[-1]
-    return layer.source[language].removesuffix(f", {layer.rasters[period][-1].tile.name}, {period}")
-
-
-def credit_lines(layer: Layer, language: str) -> Iterator[str]:
-    """Words that the owners of the scenes behind a layer ask for, and who drew the frames."""
-    if not layer.region.simulated:
-        lacking = set(layer.region.place.lacks)
-        for name in sorted(_scenes_behind(layer.definition.name) - lacking):
-            yield labels.text(SCENES[name], language)
-    yield labels.text("react2eo.made_with", language)
-
-
-@functools.cache
-def _scenes_behind(product: str) -> frozenset[str]:
-    definitions = load_definitions()
-    rules = definitions[product].inputs
-    # What an optional product was made from is not certain to be in this one; which scenes a place lacks is known.
-    made = {rule.name for rule in rules if rule.required} & definitions.keys() - SCENES.keys()
-    return frozenset(({rule.name for rule in rules} & SCENES.keys()).union(*(_scenes_behind(name) for name in made)))
 
 
 def render(view: View) -> tuple[dict[Period, Image.Image], list[Period]]:

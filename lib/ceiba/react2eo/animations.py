@@ -137,6 +137,7 @@ async def create_animation(request: Request, response: Response, plan: Annotated
         response.status_code = 200
     else:
         made = await animations.workers.run(plan.key, functools.partial(animations.make, plan))
+    request.app.state.reactions.log_animation(plan.subject)
     return made
 
 

@@ -19,7 +19,7 @@ from odc.geo.geom import BoundingBox
 from ceiba import cube as index
 from ceiba import review
 from ceiba.config import Config
-from ceiba.errors import AreaError, LegendError, NotFoundError
+from ceiba.errors import AreaError, LegendError, NotFoundError, ProductError
 from ceiba.grids import Area, Period, Place, Tile, load_areas
 from ceiba.legends import Legend, load_legend
 from ceiba.mosaics.styles import Style
@@ -43,11 +43,20 @@ class Band:
 
 @dataclass(frozen=True)
 class Raster:
-    """The files of a layer for one tile and period; ``bands`` are in the order of the layer's measurements."""
+    """The files of a layer for one tile and period.
+
+    Attributes
+    ----------
+    bands
+        In the order of the layer's measurements.
+    product_bands
+        In the order of the measurements of the layer's product; None where the dataset lacks one.
+    """
 
     tile: Tile
     bands: tuple[Band, ...]
     dataset_id: str
+    product_bands: tuple[Band | None, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -84,6 +93,15 @@ class Layer:
     def name(self) -> str:
         """Name of the content."""
         return self.content.name
+
+    def legend_of(self, measurement: Measurement) -> Legend | None:
+        """Classes of any measurement of the product; None where it has none, or none that are named."""
+        if measurement.units != "class":
+            return None
+        own = self.measurements[0]
+        if measurement.name == own.name or measurement.legend == own.legend:
+            return self.legend
+        return load_legend(measurement.legend) if measurement.legend and "{" not in measurement.legend else None
 
     @property
     def kind(self) -> str:
@@ -243,7 +261,7 @@ def _make_layer(region: Region, content: Content, origin: Origin, definition: Pr
     rasters = {}
     for period in sorted(datasets):
         ordered = sorted(datasets[period], key=lambda dataset: dataset.metadata_doc["properties"]["odc:region_code"])
-        rasters[period] = tuple(_read_raster(dataset, region.place, measurements) for dataset in ordered)
+        rasters[period] = tuple(_read_raster(dataset, region.place, origin, definition) for dataset in ordered)
     newest = datasets[max(datasets)][-1]
     properties = newest.metadata_doc["properties"]
     ids = [raster.dataset_id for of_period in rasters.values() for raster in of_period]
@@ -265,15 +283,18 @@ def _make_layer(region: Region, content: Content, origin: Origin, definition: Pr
     )
 
 
-def _read_raster(dataset, place: Place, measurements: tuple[Measurement, ...]) -> Raster:
+def _read_raster(dataset, place: Place, origin: Origin, definition: ProductDefinition) -> Raster:
     document = dataset.metadata_doc
-    bands = []
-    for band in measurements:
-        entry = document["measurements"][band.name]
-        bands.append(Band(_gdal_path(dataset.uri, entry["path"]), int(entry.get("band", 1)), band.nodata))
-    return Raster(
-        place.tile(document["properties"]["odc:region_code"].partition("/")[2]), tuple(bands), str(dataset.id)
-    )
+    bands: dict[str, Band | None] = {}
+    for measurement in definition.measurements:
+        entry = document["measurements"].get(measurement.name)
+        path = _gdal_path(dataset.uri, entry["path"]) if entry else ""
+        bands[measurement.name] = Band(path, int(entry.get("band", 1)), measurement.nodata) if entry else None
+    missing = [name for name in origin.bands if bands[name] is None]
+    if missing:
+        raise ProductError(f"dataset {dataset.id} of {definition.name} has no {', '.join(missing)}; make it again")
+    tile = place.tile(document["properties"]["odc:region_code"].partition("/")[2])
+    return Raster(tile, tuple(bands[name] for name in origin.bands), str(dataset.id), tuple(bands.values()))
 
 
 def _gdal_path(uri: str, relative: str) -> str:

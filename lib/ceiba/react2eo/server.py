@@ -2,7 +2,7 @@
 
 from fastapi import FastAPI
 
-from ceiba.react2eo import animations, figures, page, products, reactions, shell, tiles, wms
+from ceiba.react2eo import animations, figures, page, products, reactions, shell, slices, tiles, wms
 from ceiba.react2eo.answers import add_error_answers
 from ceiba.react2eo.layers import Snapshots
 from ceiba.react2eo.preparation import Preparation
@@ -18,9 +18,11 @@ def create_app() -> FastAPI:
     app.state.preparation = Preparation(app.state.snapshots)
     app.state.reactions = Votes(app.state.settings.reactions_url, term=app.state.settings.reactions_term)
     app.state.animations = animations.Animations()
+    app.state.slices = slices.make_workers()
     add_error_answers(app)
     app.include_router(shell.router)
     app.include_router(animations.router)
+    app.include_router(slices.router)
     app.include_router(page.router)
     app.include_router(products.router)
     app.include_router(tiles.router)
