@@ -37,4 +37,5 @@ def serve(*, host: str = "127.0.0.1", port: int = 8000, dashboards: bool = True)
     app = create_server_app(dashboards=dashboards)
     app.state.preparation.start()
     # An access log would hold the addresses of people and the places they look at.
-    uvicorn.run(app, host=host, port=port, log_level="warning", access_log=False)
+    # uvicorn would believe what any program of this machine says of a client's address; CEIBA_TRUSTED_PROXIES tells whom to.
+    uvicorn.run(app, host=host, port=port, log_level="warning", access_log=False, server_header=False, proxy_headers=False)

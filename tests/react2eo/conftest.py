@@ -5,6 +5,19 @@ from collections.abc import Iterator
 import pytest
 from fastapi.testclient import TestClient
 
+PLENTY = 100_000_000
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_limits() -> Iterator[None]:
+    """Tests ask more often than people; those of the limits set their own."""
+    from ceiba.react2eo.settings import LIMITS
+
+    kinds = [name for name in LIMITS if name not in {"device", "body_kb"}]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CEIBA_LIMITS", " ".join(f"{name}={PLENTY}" for name in kinds))
+        yield
+
 
 @pytest.fixture
 def snapshot(gallery):

@@ -9,15 +9,20 @@ from fastapi.responses import JSONResponse
 
 from ceiba import labels
 from ceiba.errors import CeibaError, InputError, NotFoundError, ParameterError
+from ceiba.react2eo.limiter import TooManyError
 
 log = logging.getLogger(__name__)
 
 
 async def answer_error(request: Request, error: CeibaError) -> JSONResponse:
-    """What was asked wrongly is answered by 404 or 422 in the error's own words; what is wrong here by 503 without them."""
+    """What was asked wrongly is answered by 404, 422 or 429 in the error's own words; what is wrong here by 503 without them."""
     if isinstance(error, InputError | ParameterError):
         status = 404 if isinstance(error, NotFoundError) else 422
         return JSONResponse({"error": type(error).__name__, "detail": str(error)}, status_code=status)
+    if isinstance(error, TooManyError):
+        request.app.state.metrics.count_refusal("reactions", "too_many_of_device")
+        headers = {"Retry-After": str(error.wait_s), "Cache-Control": "no-store"}
+        return JSONResponse({"error": "TooManyError", "detail": str(error)}, status_code=429, headers=headers)
     number = log_failure(error)
     return JSONResponse(
         {"error": type(error).__name__, "detail": labels.both("react2eo.unavailable"), "request": number},

@@ -184,18 +184,18 @@ class Snapshots:
     def __init__(self):
         self._lock = threading.Lock()
         self._snapshot: Snapshot | None = None
-        self._checked_s = 0.0
+        self.checked_s = 0.0
 
     def current(self) -> Snapshot:
         """The present snapshot; safe from any thread."""
-        if self._snapshot is not None and time.monotonic() - self._checked_s < REFRESH_S:
+        if self._snapshot is not None and time.monotonic() - self.checked_s < REFRESH_S:
             return self._snapshot
         if self._lock.acquire(blocking=self._snapshot is None):
             try:
                 state = (cube_state(), load_themes())
                 if self._snapshot is None or self._snapshot.state != state:
                     self._snapshot = take_snapshot(state=state)
-                self._checked_s = time.monotonic()
+                self.checked_s = time.monotonic()
             finally:
                 self._lock.release()
         return self._snapshot

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Header, Path, Request
 from pydantic import BaseModel, Field
 
 from ceiba.react2eo.answers import describe_errors
+from ceiba.react2eo.protection import limit_device
 from ceiba.react2eo.subjects import FINEST, find_subject
 from ceiba.react2eo.votes import DISLIKE, LIKE, NONE, Answer, Vote, Votes
 
@@ -56,9 +57,10 @@ class Kept(BaseModel):
     reaction: Literal["like", "dislike"] | None
 
 
-@router.post("/reactions", summary="React to a view", responses=describe_errors(404, 422, 503))
+@router.post("/reactions", summary="React to a view", responses=describe_errors(404, 422, 429, 503))
 def react(request: Request, reaction: Reaction) -> Kept:
     """Keep a like or dislike in the place of the one before; "none" removes it. Answered after it is safely on disk."""
+    limit_device(request, reaction.device)
     view = reaction.view
     subject = find_subject(
         request.app.state.snapshots.current(), region=view.region, layer=view.layer, first=view.first, last=view.last, bounds=view.bounds
@@ -76,9 +78,10 @@ def find_reaction(request: Request, subject: Key, device: Device) -> Kept:
     return describe(votes_of(request).find(device, subject))
 
 
-@router.delete("/reactions/{subject}", summary="Remove the reaction of a device", responses=describe_errors(422, 503))
+@router.delete("/reactions/{subject}", summary="Remove the reaction of a device", responses=describe_errors(422, 429, 503))
 def remove_reaction(request: Request, subject: Key, device: Device) -> Kept:
     """Remove what is kept of this device for a subject; nothing happens where there is nothing."""
+    limit_device(request, device)
     return describe(votes_of(request).put(Vote(subject, NONE, device=device)))
 
 

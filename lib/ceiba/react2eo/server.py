@@ -2,8 +2,9 @@
 
 from fastapi import FastAPI
 
-from ceiba.react2eo import animations, figures, page, products, reactions, shell, slices, tiles, wms
+from ceiba.react2eo import animations, figures, metrics, page, products, reactions, shell, slices, tiles, wms
 from ceiba.react2eo.answers import add_error_answers
+from ceiba.react2eo.guard import guard
 from ceiba.react2eo.layers import Snapshots
 from ceiba.react2eo.preparation import Preparation
 from ceiba.react2eo.settings import Settings
@@ -20,6 +21,7 @@ def create_app() -> FastAPI:
     app.state.animations = animations.Animations()
     app.state.slices = slices.make_workers()
     add_error_answers(app)
+    guard(app)
     app.include_router(shell.router)
     app.include_router(animations.router)
     app.include_router(slices.router)
@@ -30,6 +32,7 @@ def create_app() -> FastAPI:
     app.include_router(figures.router)
     app.include_router(wms.router)
     app.include_router(reactions.router)
+    app.include_router(metrics.router)
 
     @app.get("/health", include_in_schema=False)
     def health() -> dict[str, str]:

@@ -92,6 +92,11 @@ class Votes:
                     raise StoreError(f"the database of reactions cannot be opened ({type(error).__name__})") from error
             return self._engine
 
+    @property
+    def waiting(self) -> int:
+        """How many votes are not written yet."""
+        return self._waiting.qsize()
+
     def put(self, vote: Vote) -> Answer:
         """Write a vote and return what is kept, after the transaction is on disk; raises :class:`StoreError`."""
         try:
