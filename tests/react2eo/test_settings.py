@@ -23,23 +23,21 @@ def test_nothing_needs_to_be_set(tmp_path):
     assert settings.folder == tmp_path / "react2eo"
     assert settings.reactions_url == f"sqlite:///{tmp_path}/react2eo/reactions.sqlite"
     assert settings.trusted_proxies == () and settings.allowed_origins == () and settings.public_url == ""
-    assert settings.external_layers is None and settings.limits == LIMITS
+    assert settings.external_layers == () and settings.limits == LIMITS
     assert ipaddress.ip_address("127.0.0.1") in settings.metrics_networks[0]
 
 
-def test_what_is_set_is_read(tmp_path, monkeypatch):
-    layers = tmp_path / "layers.yml"
-    layers.touch()
+def test_what_is_set_is_read(monkeypatch):
     monkeypatch.setenv("CEIBA_TRUSTED_PROXIES", "10.0.0.5, fd00::/8")
     monkeypatch.setenv("CEIBA_ALLOWED_ORIGINS", "https://maps.example:443/ http://localhost:8080")
     monkeypatch.setenv("CEIBA_PUBLIC_URL", "https://Ceiba.Example/")
-    monkeypatch.setenv("CEIBA_EXTERNAL_LAYERS", str(layers))
+    monkeypatch.setenv("CEIBA_EXTERNAL_LAYERS", "roads, relief roads")
     monkeypatch.setenv("CEIBA_LIMITS", "tiles=6000, device=60")
     settings = Settings.from_environment()
     assert [str(each) for each in settings.trusted_proxies] == ["10.0.0.5/32", "fd00::/8"]
     assert settings.allowed_origins == ("https://maps.example", "http://localhost:8080")
     assert settings.public_url == "https://ceiba.example"
-    assert settings.external_layers == layers
+    assert settings.external_layers == ("roads", "relief")
     assert settings.limits["tiles"] == 6000 and settings.limits["device"] == 60 and settings.limits["wms"] == LIMITS["wms"]
 
 
@@ -61,7 +59,6 @@ def test_postgresql_is_reached_by_the_driver_that_is_there(monkeypatch, address)
         ("ALLOWED_ORIGINS", "https://user@maps.example", "is no origin"),
         ("PUBLIC_URL", "ceiba.example", "write scheme, host and port"),
         ("PUBLIC_URL", "https://ceiba.example:port", "is no origin"),
-        ("EXTERNAL_LAYERS", "/nowhere/layers.yml", "there is no file '/nowhere/layers.yml'"),
         ("LIMITS", "tiles=0", "write name=number with a number from 1 on"),
         ("LIMITS", "tyles=5", "there are tiles \\(3000\\)"),
     ],

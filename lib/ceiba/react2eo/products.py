@@ -6,6 +6,7 @@ from fastapi import APIRouter, Query, Request
 
 from ceiba import labels
 from ceiba.react2eo.animation_frames import credit_lines, source_line
+from ceiba.react2eo.external import describe_external
 from ceiba.react2eo.layers import Layer, Region, Snapshot
 from ceiba.react2eo.tiles import native_zoom
 
@@ -30,6 +31,7 @@ def list_products(
         },
         "themes": [{"name": each.name, "title": each.title} for each in snapshot.themes.themes.values()],
         "regions": regions,
+        "external": describe_external(request.app.state.external.offered(snapshot.themes)),
     }  # fmt: skip
 
 

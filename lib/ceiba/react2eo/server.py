@@ -2,7 +2,7 @@
 
 from fastapi import FastAPI
 
-from ceiba.react2eo import animations, figures, metrics, page, products, reactions, shell, slices, tiles, wms
+from ceiba.react2eo import animations, external, figures, metrics, page, products, reactions, shell, slices, tiles, wms
 from ceiba.react2eo.answers import add_error_answers
 from ceiba.react2eo.guard import guard
 from ceiba.react2eo.layers import Snapshots
@@ -20,6 +20,7 @@ def create_app() -> FastAPI:
     app.state.reactions = Votes(app.state.settings.reactions_url, term=app.state.settings.reactions_term)
     app.state.animations = animations.Animations()
     app.state.slices = slices.make_workers()
+    app.state.external = external.ExternalLayers(app.state.settings.external_layers, folder=app.state.settings.folder)
     add_error_answers(app)
     guard(app)
     app.include_router(shell.router)
@@ -28,6 +29,7 @@ def create_app() -> FastAPI:
     app.include_router(page.router)
     app.include_router(products.router)
     app.include_router(tiles.router)
+    app.include_router(external.router)
     # Before the routes with a subject in their address.
     app.include_router(figures.router)
     app.include_router(wms.router)

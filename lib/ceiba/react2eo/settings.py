@@ -55,7 +55,7 @@ class Settings:
     public_url
         Address under which people know the server, without a slash at its end (``CEIBA_PUBLIC_URL``); empty where it is not told.
     external_layers
-        File that lists layers of other servers (``CEIBA_EXTERNAL_LAYERS``), or None.
+        Names of layers of other servers, of those that ``catalogs/themes.yml`` lists (``CEIBA_EXTERNAL_LAYERS``); none by default.
     metrics_networks
         Networks that may read ``/metrics`` (``CEIBA_METRICS_NETWORKS``); this machine by default.
     android_package
@@ -72,7 +72,7 @@ class Settings:
     trusted_proxies: Networks = ()
     allowed_origins: tuple[str, ...] = ()
     public_url: str = ""
-    external_layers: Path | None = None
+    external_layers: tuple[str, ...] = ()
     metrics_networks: Networks = ()
     android_package: str = ""
     android_fingerprints: tuple[str, ...] = ()
@@ -89,7 +89,7 @@ class Settings:
             trusted_proxies=read_networks("CEIBA_TRUSTED_PROXIES"),
             allowed_origins=tuple(check_origin("CEIBA_ALLOWED_ORIGINS", each) for each in read_list("CEIBA_ALLOWED_ORIGINS")),
             public_url=read_origin("CEIBA_PUBLIC_URL"),
-            external_layers=read_file("CEIBA_EXTERNAL_LAYERS"),
+            external_layers=tuple(dict.fromkeys(read_list("CEIBA_EXTERNAL_LAYERS"))),
             metrics_networks=read_networks("CEIBA_METRICS_NETWORKS", default=LOOPBACK),
             android_package=read_package("CEIBA_ANDROID_PACKAGE"),
             android_fingerprints=read_fingerprints("CEIBA_ANDROID_FINGERPRINTS"),
@@ -159,17 +159,6 @@ def read_database(name: str, *, default: str) -> str:
         )
     # Of the drivers for PostgreSQL this is the one that Ceiba installs.
     return f"postgresql+psycopg2://{rest}" if kind == "postgresql" else text
-
-
-def read_file(name: str) -> Path | None:
-    """A file that exists, or None where the variable is not set; raises :class:`SettingsError`."""
-    text = os.environ.get(name, "").strip()
-    if not text:
-        return None
-    path = Path(text).expanduser()
-    if not path.is_file():
-        raise SettingsError(f"{name}: there is no file {text!r}; give the path of one, or leave the variable empty")
-    return path
 
 
 def read_package(name: str) -> str:

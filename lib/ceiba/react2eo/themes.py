@@ -3,7 +3,7 @@
 import functools
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import yaml
@@ -15,6 +15,7 @@ from ceiba.legends import LandCoverClass, Legend
 from ceiba.mosaics.display import COMPOSITES
 from ceiba.mosaics.styles import Style, find_style, read_styles
 from ceiba.products import find_definition
+from ceiba.react2eo.external_catalog import ExternalLayer, read_external
 
 NAME = re.compile(r"[a-z][a-z0-9_]*")
 Words = Mapping[str, str]
@@ -79,10 +80,11 @@ class Theme:
 
 @dataclass(frozen=True)
 class Themes:
-    """All contents and themes of a deployment, by name; the first theme is the default."""
+    """All contents, themes and external layers of a deployment, by name; the first theme is the default."""
 
     contents: Mapping[str, Content]
     themes: Mapping[str, Theme]
+    external: Mapping[str, ExternalLayer] = field(default_factory=dict)
 
     def find(self, name: str) -> Theme:
         """Theme by name, the first where empty; raises :class:`NotFoundError` naming those that exist."""
@@ -124,7 +126,11 @@ def read_themes(document: Mapping) -> Themes:
         )  # fmt: skip
     if not themes:
         raise CatalogError("a file of themes needs one theme at least")
-    return Themes(contents, themes)
+    external = {
+        name: read_external(_checked(name), entry, title=_words(name, entry, "title"))
+        for name, entry in document.get("external", {}).items()
+    }
+    return Themes(contents, themes, external)
 
 
 def _read_content(name: str, entry: Mapping) -> Content:
