@@ -5,7 +5,7 @@ No table has a column for a point, an address, a browser or a time of day: what 
 
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -199,10 +199,12 @@ def insert(engine: Engine, table: Table):
 
 def forget(engine: Engine) -> None:
     """Overwrite on disk what was deleted: free pages, and for SQLite also the log of what was written."""
+    if engine.dialect.name == "sqlite":
+        # Not through the engine, which begins a transaction, and these two cannot be in one.
+        with closing(engine.raw_connection()) as connection:
+            connection.execute("VACUUM")
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        return
     with engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
-        if engine.dialect.name == "sqlite":
-            connection.exec_driver_sql("VACUUM")
-            connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
-        else:
-            for table in (keys, votes, counted, requests):
-                connection.exec_driver_sql(f"VACUUM (FULL) {table.name}")
+        for table in (keys, votes, counted, requests):
+            connection.exec_driver_sql(f"VACUUM (FULL) {table.name}")

@@ -4,11 +4,14 @@ import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import h3
 
 from ceiba.errors import InputError
-from ceiba.react2eo.layers import Snapshot
+
+if TYPE_CHECKING:  # for people and editors: votes are written without the data cube
+    from ceiba.react2eo.layers import Snapshot
 
 FINEST = 7
 """Finest resolution of H3 that is ever kept: cells of 5 km2 on average."""
@@ -46,7 +49,7 @@ class Subject:
         return hashlib.sha256("\n".join((self.region, self.layer, self.first, self.last, self.cell)).encode()).hexdigest()[:16]
 
 
-def find_subject(snapshot: Snapshot, *, region: str, layer: str, first: str, last: str, bounds: Sequence[float]) -> Subject:
+def find_subject(snapshot: "Snapshot", *, region: str, layer: str, first: str, last: str, bounds: Sequence[float]) -> Subject:
     """The subject of a view; raises :class:`InputError` where region, layer, a period or the bounds do not exist.
 
     Parameters

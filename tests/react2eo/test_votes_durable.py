@@ -1,0 +1,157 @@
+"""No acknowledged vote is lost: servers killed under load, several processes on one database, migrations on each."""
+
+import asyncio
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import psycopg2
+import pytest
+import sqlalchemy as sa
+
+from ceiba.config import Config
+from ceiba.react2eo import reaction_store as store
+from ceiba.react2eo.publication import publish
+from ceiba.react2eo.published import read_units
+from ceiba.react2eo.reactions import NAMES
+from ceiba.react2eo.subjects import Subject
+from ceiba.react2eo.votes import LIKE, Vote, Votes
+
+FOLDER = Path(__file__).parent
+sys.path.insert(0, str(FOLDER))
+from vote_load import Record, offer  # noqa: E402
+
+ROUNDS = int(os.environ.get("CEIBA_KILL_ROUNDS", "2"))
+SUBJECT = Subject("land", "ndvi", "2018", "2020", "8745ae2c3ffffff")
+
+
+@pytest.fixture(params=["sqlite", "embedded", "debian"])
+def database(request, tmp_path) -> str:
+    """Address of an empty database of each kind."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'reactions.sqlite'}"
+    if request.param == "debian":
+        return request.getfixturevalue("debian_postgresql").replace("postgresql://", "postgresql+psycopg2://")
+    request.getfixturevalue("gallery")
+    from ceiba.cube import database_url
+
+    server = sa.make_url(database_url(Config.from_environment()))
+    name = f"reactions_{tmp_path.name.replace('-', '_')}".lower()[:60]
+    connection = psycopg2.connect(server.set(drivername="postgresql").render_as_string(hide_password=False))
+    connection.autocommit = True
+    with connection.cursor() as cursor:
+        cursor.execute(f'create database "{name}"')
+    connection.close()
+    return server.set(database=name).render_as_string(hide_password=False)
+
+
+def test_tables_are_those_of_the_migrations_up_and_down(database):
+    from alembic.autogenerate import compare_metadata
+    from alembic.migration import MigrationContext
+
+    engine = store.open_database(database)
+    with engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), store.tables) == []
+    store.migrate(engine, revision="base")
+    assert set(sa.inspect(engine).get_table_names()) == {"alembic_version"}
+    store.migrate(engine)
+    store.migrate(engine)  # twice does nothing
+    votes = Votes(database)
+    for device in range(5):
+        votes.put(Vote(SUBJECT.key, LIKE, device=f"device {device}", subject=SUBJECT, request=f"request {device}"))
+        votes.put(Vote(SUBJECT.key, LIKE, device=f"device {device}", subject=SUBJECT, request=f"request {device}"))
+    votes.put(Vote(SUBJECT.key, 0, device="device 9"))
+    assert publish(votes.engine, roll_up=True) == 1
+    assert [figures.likes for figures in read_units(votes.engine).values()] == [5]
+    store.forget(votes.engine)
+    votes.close()
+    engine.dispose()
+
+
+WRITER = """
+import sys
+from ceiba.react2eo.subjects import Subject
+from ceiba.react2eo.votes import Vote, Votes
+votes, subject = Votes(sys.argv[1]), Subject("land", "ndvi", "2018", "2020", "8745ae2c3ffffff")
+waiting = [
+    votes.offer(Vote(subject.key, 1 - 2 * (n % 2), device=f"device {n * 7 % 60}", subject=subject, request=f"request {n % 400}"))
+    for n in (range(800) if sys.argv[2] == "up" else reversed(range(800)))
+]
+[each.result(60) for each in waiting]
+votes.close()
+"""
+
+
+@pytest.mark.parametrize("database", ["sqlite", "debian"], indirect=True)
+def test_several_processes_write_the_same_votes_at_once(database):
+    writers = [subprocess.Popen([sys.executable, "-c", WRITER, database, way]) for way in ("up", "down")]
+    assert [writer.wait(60) for writer in writers] == [0, 0]
+    engine = store.open_database(database)
+    with engine.connect() as connection:
+        assert connection.scalar(sa.select(sa.func.count()).select_from(store.votes)) == 60
+        # A request has an id of its device and number: 400 numbers, each with one device.
+        assert connection.scalar(sa.select(sa.func.count()).select_from(store.requests)) == len(
+            {(n * 7 % 60, n % 400) for n in range(800)}
+        )
+        assert connection.scalar(sa.select(sa.func.count()).select_from(store.keys)) == 1
+    engine.dispose()
+
+
+def test_votes_sent_at_once_are_written_together_and_a_refused_database_is_told(tmp_path):
+    votes = Votes(f"sqlite:///{tmp_path / 'reactions.sqlite'}")
+    waiting = [votes.offer(Vote(SUBJECT.key, LIKE, device=f"device {number}", subject=SUBJECT)) for number in range(3000)]
+    assert {future.result(30).reaction for future in waiting} == {LIKE}
+    assert votes.find("device 2999", SUBJECT.key).reaction == LIKE
+    votes.close()
+    from ceiba.errors import StoreError
+
+    with pytest.raises(StoreError, match="cannot be opened"):
+        Votes("postgresql+psycopg2://nobody@127.0.0.1:1/none").put(Vote(SUBJECT.key, LIKE, device="x", subject=SUBJECT))
+
+
+@pytest.mark.parametrize("round", range(ROUNDS))
+def test_a_killed_server_loses_no_acknowledged_vote(tmp_path, round, record_property):
+    """1,000 votes a second are offered to a real server, which is killed at a random moment; then the database is read."""
+    chance = random.Random(round)
+    url = f"sqlite:///{tmp_path / 'reactions.sqlite'}"
+    server, port = start_server(url)
+    record = Record()
+    killer = threading.Timer(chance.uniform(0.4, 1.6), server.send_signal, [signal.SIGKILL])
+    killer.start()
+    asyncio.run(offer(port, record, per_s=1000, seconds=6, seed=round))
+    killer.join()
+    assert server.wait(10) == -signal.SIGKILL
+    votes = Votes(url)
+    lost = {}
+    for device, reaction in record.known.items():
+        kept = NAMES[votes.find(device, record.subject).reaction]
+        # A vote that was sent later and not answered may have been written or not.
+        if kept not in {reaction, record.unknown.get(device, reaction)}:
+            lost[device] = (reaction, kept)
+    votes.close()
+    figures = f"{record.offered} offered, {record.acknowledged} acknowledged, {record.refused} refused, {len(lost)} lost"
+    record_property("votes", figures)
+    print(figures)
+    assert not lost and record.acknowledged > 50 and not record.refused, figures
+
+
+def start_server(url: str) -> tuple[subprocess.Popen, int]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    server = subprocess.Popen([sys.executable, str(FOLDER / "vote_server.py"), str(port), url])
+    for _ in range(600):
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            return server, port
+        except OSError:
+            assert server.poll() is None, "the server ended"
+            time.sleep(0.1)
+    server.kill()
+    pytest.fail("the server did not start")
