@@ -32,7 +32,7 @@ export function writeLink(map) {
     at: `${lat.toFixed(5)},${lng.toFixed(5)},${Number(map.getZoom().toFixed(2))}`,
     language: language.now,
   };
-  if (!state.playing && state.period) parts.year = state.period;
+  if (!state.playing && state.layer.periods.includes(state.period) && state.layer.periods.length > 1) parts.year = state.period;
   if (state.opacity < 1) parts.opacity = Math.round(state.opacity * 100);
   return Object.entries(parts).map(([key, value]) => `${key}=${encodeURIComponent(value).replaceAll("%2C", ",")}`).join("&");
 }

@@ -34,8 +34,8 @@ async function start() {
   const refit = () => { if (map.fitted) fitRegion(map, state.region); };
   map.on("resize", refit);
   const frames = new Frames(map);
-  const player = new Player(frames, { onFailure: tellMissing, onFirstFrame: () => loadRest({ map, player, sheet }) });
-  frames.onBroken = tellMissing;
+  const player = new Player(frames, { onFailure: () => tellMissing(frames), onFirstFrame: () => loadRest({ map, player, sheet }) });
+  frames.onBroken = () => tellMissing(frames);
   window.react2eo = {
     state, map, get shown() { return frames.swaps; }, get ready() { return frames.swaps > 0; }, view: () => viewOf(map),
   };
@@ -123,8 +123,9 @@ function placeOverlays(sheet) {
   document.documentElement.style.setProperty("--covered-bottom", `${bottom}px`);
 }
 
-function tellMissing() {
-  notify(say(navigator.onLine ? "slow_network" : "offline_years"));
+function tellMissing(frames) {
+  const missing = frames.shown?.source === state.layer.tiles ? "offline_years" : "offline_layer";
+  notify(say(navigator.onLine ? "slow_network" : missing), { stay: !navigator.onLine });
 }
 
 // What nobody needs for the first picture.

@@ -6,9 +6,15 @@ let timer = 0;
 export function notify(text, { action = null, stay = false, lasts_ms = action ? 9000 : 5000 } = {}) {
   const box = document.getElementById("notice");
   clearTimeout(timer);
+  if (!stay) timer = setTimeout(() => notify(""), lasts_ms);
+  // The same again would be read out again.
+  if (text && !action && box.firstChild?.textContent === text && !box.querySelector("button")) return;
   box.replaceChildren();
   box.classList.toggle("is-there", Boolean(text));
-  if (!text) return;
+  if (!text) {
+    clearTimeout(timer);
+    return;
+  }
   const words = document.createElement("span");
   words.textContent = text;
   box.append(words);
@@ -19,5 +25,4 @@ export function notify(text, { action = null, stay = false, lasts_ms = action ? 
     button.addEventListener("click", () => { notify(""); action.run(); });
     box.append(button);
   }
-  if (!stay) timer = setTimeout(() => notify(""), lasts_ms);
 }

@@ -72,7 +72,7 @@ export class Sheet {
       this.handle.removeEventListener("pointermove", move);
       this.element.classList.remove("is-dragged");
       if (!this.dragged) return;
-      const rest = this.element.offsetHeight + (Math.abs(last.speed) > FLICK_PX_PER_MS ? Math.sign(last.speed) * innerHeight * 0.25 : 0);
+      const rest = this.element.offsetHeight + (Math.abs(last.speed) > FLICK_PX_PER_MS ? Math.sign(last.speed) * innerHeight * 0.14 : 0);
       const nearest = HEIGHTS.reduce((best, each) => (Math.abs(this.pixels(each) - rest) < Math.abs(this.pixels(best) - rest) ? each : best));
       this.set(nearest);
       setTimeout(() => { this.dragged = false; }, 0);
