@@ -67,13 +67,16 @@ export class Feelings {
       detail.textContent = describe(feature.properties);
       this.cells.eachLayer((cell) => cell.getElement()?.classList.toggle("is-chosen", cell.feature === feature));
     };
-    this.cells = L.geoJSON({ type: "FeatureCollection", features }, {
+    const finest = Math.max(...features.map(({ properties }) => properties.resolution ?? 0));
+    // Where a region is no more, its rest has no shape; it still stands in the list.
+    this.cells = L.geoJSON(features.filter((feature) => feature.geometry), {
       pane: "feelings",
-      style: ({ properties }) => ({ fillColor: colorOf(properties.share), fillOpacity: 0.72, color: "#ffffff", weight: 2, className: "cell" }),
+      // A coarse unit holds what is not in the finer ones within it.
+      style: ({ properties }) => ({ fillColor: colorOf(properties.share), fillOpacity: properties.resolution === finest ? 0.78 : 0.45, color: "#ffffff", weight: 2, className: "cell" }),
       onEachFeature: (feature, cell) => cell.on("click", () => choose(feature)),
     }).addTo(this.map);
     const { top, left, bottom } = this.map.reach();
-    this.map.fitBounds(this.cells.getBounds().extend(cornersOf(state.region.bounds)), {
+    this.map.fitBounds(cornersOf(state.region.bounds).extend(this.cells.getBounds()), {
       paddingTopLeft: [left + EDGE_PX, top + EDGE_PX], paddingBottomRight: [EDGE_PX, bottom + EDGE_PX], animate: false,
     });
     const items = [...features].sort((a, b) => b.properties.devices - a.properties.devices).map((feature) => make("li", {},
@@ -96,9 +99,10 @@ export class Feelings {
   }
 }
 
-function describe({ share, interval, devices }) {
+function describe({ share, interval_low: low, interval_high: high, devices, cell }) {
   const percent = (value) => number(value * 100);
-  return say("feelings_cell", { share: percent(share), low: percent(interval[0]), high: percent(interval[1]), devices: number(devices) });
+  const text = say("feelings_cell", { share: percent(share), low: percent(low), high: percent(high), devices: number(devices) });
+  return cell ? text : `${say("feelings_rest")} ${text}`;
 }
 
 function spot(share) {

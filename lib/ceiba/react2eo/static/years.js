@@ -15,6 +15,7 @@ export function followYears({ slider, single, ends, large, status }) {
     slider.noUiSlider?.destroy();
     slider.hidden = ends.hidden = periods.length < 2;
     single.hidden = periods.length > 1;
+    single.closest("#transport").classList.toggle("is-single", periods.length < 2);
     single.textContent = say("one_period", { period: periodText(periods[0]) });
     shownFor = state.layer;
     if (periods.length < 2) return;
