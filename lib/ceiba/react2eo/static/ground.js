@@ -1,6 +1,7 @@
 // What lies below the data: the land of the world in outline, and maps of others that the deployment offers.
 
 import { make } from "./elements.js";
+import { cornersOf } from "./map.js";
 import { state, watch } from "./state.js";
 import { pick, say } from "./words.js";
 
@@ -30,18 +31,30 @@ async function drawLand(map) {
 function offerOthers(map) {
   const field = document.getElementById("ground-field");
   const choice = document.getElementById("ground");
+  const credit = document.getElementById("ground-credit");
   let shown = null;
   const list = () => {
     field.hidden = !state.external.length;
-    choice.replaceChildren(make("option", { value: "", text: say("ground_none") }), ...state.external.map((each) => make("option", { value: each.name, text: pick(each.title) })));
+    choice.replaceChildren(make("option", { value: "", text: say("ground_none") }), ...state.external.map((each) => make("option", { value: each.name, text: wordsOf(each.title) })));
     choice.value = shown?.name ?? "";
   };
   choice.addEventListener("change", () => {
     shown?.layer.remove();
     const chosen = state.external.find((each) => each.name === choice.value);
-    shown = chosen && { name: chosen.name, layer: L.tileLayer(chosen.tiles ?? `/external/${chosen.name}/{z}/{x}/{y}`, { pane: "ground", maxZoom: 18 }).addTo(map) };
-    document.getElementById("ground-credit").textContent = chosen ? pick(chosen.attribution) : "";
+    shown = chosen && { name: chosen.name, layer: makeLayer(chosen).addTo(map) };
+    credit.hidden = !chosen;
+    credit.textContent = chosen ? [chosen.attribution, chosen.terms].filter(Boolean).map(wordsOf).join(". ") : "";
   });
   watch(["external", "language"], list);
   list();
+}
+
+function makeLayer({ tiles, zooms, bounds }) {
+  const [least, most] = zooms ?? [0, 18];
+  return L.tileLayer(tiles, { pane: "ground", minZoom: least, maxNativeZoom: most, maxZoom: 18, bounds: bounds ? cornersOf(bounds) : undefined });
+}
+
+// Names of others are often the same in every language, and then one text.
+function wordsOf(texts) {
+  return typeof texts === "string" ? texts : pick(texts);
 }

@@ -108,7 +108,7 @@ function followRest(map, sheet) {
     find("language").lang = language.now === "es" ? "en" : "es";
   });
   watch(["region"], () => { drawOutline(map, state.region); fitRegion(map, state.region); });
-  find("language").addEventListener("click", () => { chooseLanguage(language.now === "es" ? "en" : "es"); tellLanguage(); });
+  find("language").addEventListener("click", () => { chooseLanguage(language.now === "es" ? "en" : "es"); tellLanguage(); notify(""); });
   find("nearer").addEventListener("click", () => map.zoomIn());
   find("farther").addEventListener("click", () => map.zoomOut());
   find("open-full").addEventListener("click", (event) => { event.currentTarget.href = fullAddress(map); });
