@@ -2,7 +2,20 @@
 
 from fastapi import FastAPI
 
-from ceiba.react2eo import animations, external, figures, metrics, page, products, reactions, shell, slices, tiles, wms
+from ceiba.react2eo import (
+    animations,
+    external,
+    figures,
+    metrics,
+    page,
+    products,
+    reactions,
+    shell,
+    slices,
+    tiles,
+    wms,
+    wmts,
+)
 from ceiba.react2eo.answers import add_error_answers
 from ceiba.react2eo.guard import guard
 from ceiba.react2eo.layers import Snapshots
@@ -33,6 +46,7 @@ def create_app() -> FastAPI:
     # Before the routes with a subject in their address.
     app.include_router(figures.router)
     app.include_router(wms.router)
+    app.include_router(wmts.router)
     app.include_router(reactions.router)
     app.include_router(metrics.router)
 

@@ -37,13 +37,13 @@ def get_tile(
 ) -> Response:
     """One tile of 256 pixels; transparent where there is no data."""
     shown = request.app.state.snapshots.current().find_layer(region, layer)
-    return answer_tile(shown, shown.find_period(period), z, x, y, format, lasting=v == shown.version)
+    caching = FOREVER if v == shown.version else "no-cache"
+    return answer_tile(shown, shown.find_period(period), z, x, y, format, caching=caching)
 
 
-def answer_tile(layer: Layer, period: Period, z: int, x: int, y: int, format: Format, *, lasting: bool) -> Response:
-    """A tile for a browser, which may keep it where its address is ``lasting``; raises :class:`NotFoundError` where there is none."""
+def answer_tile(layer: Layer, period: Period, z: int, x: int, y: int, format: Format, *, caching: str) -> Response:
+    """A tile for a browser, which may keep it as ``caching`` says if it is whole; raises :class:`NotFoundError` where there is none."""
     window = tile_window(z, x, y)
-    caching = FOREVER if lasting else "no-cache"
     if not has_rasters(layer, period, window):
         content = draw_nothing(format, TILE_PX, TILE_PX)
     else:
