@@ -22,6 +22,8 @@ INDEX_LIMITS = {"ndbi": (-0.4, 0.4), "ndvi": (0.0, 1.0), "ndwi": (-0.6, 0.6)}
 NO_DATA_COLOR = (217, 217, 217)
 INK, PAPER = (20, 20, 20), (255, 255, 255)
 MARGIN_PX = 8
+MOST_DRAWN_PX = 1200
+"""Rasters with a longer side are drawn from every second, third, ... pixel: a figure has no more, and a tile of 100 km has eleven million."""
 
 Limits = Sequence[tuple[float, float]]
 
@@ -72,8 +74,16 @@ def stretch_limits(
 def draw_composite(axes: Axes, image: xr.Dataset, composite: str) -> None:
     """Draw three bands of ``image``, dims ``(y, x)``, as the picture that :data:`COMPOSITES` calls ``composite``."""
     bands = COMPOSITES[composite]
-    axes.imshow(stretch(image, bands, stretch_limits([image], bands)), extent=extent_m(image))
+    extent = extent_m(image)
+    image = thin(image[[name for name in bands if name in image]]).compute()
+    axes.imshow(stretch(image, bands, stretch_limits([image], bands)), extent=extent)
     _label_axes(axes)
+
+
+def thin(raster: xr.Dataset | xr.DataArray) -> xr.Dataset | xr.DataArray:
+    """Every n-th row and column, dims ``(..., y, x)``, so that neither side is longer than :data:`MOST_DRAWN_PX`."""
+    step = -(-max(raster.sizes["y"], raster.sizes["x"]) // MOST_DRAWN_PX)
+    return raster.isel(y=slice(step // 2, None, step), x=slice(step // 2, None, step))
 
 
 def platform_table(scenes: pd.DataFrame) -> pd.DataFrame:
@@ -202,9 +212,9 @@ def show_map(
     limits
         Values shown as darkest and brightest; the 2nd and 98th percentile where None.
     """
+    extent, values = extent_m(values), thin(values)
     # the name must not be that of an index with fixed limits
     lowest, highest = limits or stretch_limits([values.to_dataset(name="band")], ["band"])[0]
-    extent = extent_m(values)
     image = axes.imshow(values, extent=extent, cmap=cmap, vmin=lowest, vmax=highest, interpolation="nearest")
     axes.figure.colorbar(image, ax=axes, shrink=0.8).set_label(labels.both(label), fontsize=8)
     _label_axes(axes)
