@@ -23,7 +23,7 @@ NO_DATA_COLOR = (217, 217, 217)
 INK, PAPER = (20, 20, 20), (255, 255, 255)
 MARGIN_PX = 8
 MOST_DRAWN_PX = 1200
-"""Rasters with a longer side are drawn from every second, third, ... pixel: a figure has no more, and a tile of 100 km has eleven million."""
+"""Rasters with a longer side are drawn from every second, third, ... pixel: a figure has no more, a tile of 100 km eleven million."""
 
 Limits = Sequence[tuple[float, float]]
 
