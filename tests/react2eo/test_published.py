@@ -10,7 +10,7 @@ import pytest
 from shapely.geometry import shape
 from statsmodels.stats.proportion import proportion_confint
 
-from ceiba.react2eo import publication, published
+from ceiba.react2eo import cell_files, publication, published
 from ceiba.react2eo import reaction_store as store
 from ceiba.react2eo.published import Figures, Unit, wilson_interval
 from ceiba.react2eo.subjects import Subject
@@ -82,7 +82,7 @@ def test_coarser_cells_are_sums_of_published_units_alone():
 @pytest.mark.parametrize("resolution", [2, 4, 7])
 def test_hexagons_are_whole_wherever_they_lie(latitude, longitude, resolution):
     cell = h3.latlng_to_cell(latitude, longitude, resolution)
-    drawn = shape(published.draw_cell(cell))
+    drawn = shape(cell_files.draw_cell(cell))
     west, south, east, north = drawn.bounds
     assert drawn.is_valid and -180 <= west < east <= 180 and -90 <= south < north <= 90
     # On the sphere a strip of latitude is as wide as its cosine: H3's own area is met but for the bent edges.

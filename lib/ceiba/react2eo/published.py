@@ -7,9 +7,6 @@ from datetime import date
 
 import h3
 import sqlalchemy as sa
-from shapely import MultiPolygon, Polygon, affinity, box, transform
-from shapely.geometry import mapping
-from shapely.geometry.polygon import orient
 from sqlalchemy.exc import SQLAlchemyError
 
 from ceiba.errors import StoreError
@@ -18,8 +15,6 @@ from ceiba.react2eo.publication import REGION, K
 
 Z_95 = 1.959963984540054
 """Of the standard normal distribution 95 % lie within so many standard deviations."""
-DIGITS = 5
-"""Decimals of coordinates [degrees]: a meter."""
 
 
 def wilson_interval(share: float, count: int, *, z: float = Z_95) -> tuple[float, float]:
@@ -157,26 +152,3 @@ def count_animations(engine: sa.Engine, *, region: str = "", layer: str = "") ->
         raise StoreError(f"the database of reactions cannot be read ({type(error).__name__})") from error
     counts = [dict(row) | {"count": int(row["count"]) // K * K} for row in rows]
     return [row for row in counts if row["count"]]
-
-
-def draw_cell(cell: str) -> dict:
-    """GeoJSON geometry of an H3 cell [degrees]; cut where it crosses the antimeridian."""
-    ring = [(longitude, latitude) for latitude, longitude in h3.cell_to_boundary(cell)]
-    resolution = h3.get_resolution(cell)
-    for pole in (90.0, -90.0):
-        if h3.latlng_to_cell(pole, 0.0, resolution) == cell:
-            ring = sorted(ring)
-            # The edge that crosses the antimeridian meets it about halfway between its ends.
-            edge = (ring[0][1] + ring[-1][1]) / 2
-            return _as_geojson(Polygon([(-180.0, edge), *ring, (180.0, edge), (180.0, pole), (-180.0, pole)]))
-    if max(x for x, _ in ring) - min(x for x, _ in ring) < 180:
-        return _as_geojson(Polygon(ring))
-    east = Polygon([(x if x >= 0 else x + 360, y) for x, y in ring])
-    parts = [east.intersection(box(0, -90, 180, 90)), affinity.translate(east.intersection(box(180, -90, 360, 90)), -360)]
-    return _as_geojson(MultiPolygon([part for part in parts if part.area > 0]))
-
-
-def _as_geojson(shape: Polygon | MultiPolygon) -> dict:
-    whole = shape.geoms if isinstance(shape, MultiPolygon) else [shape]
-    rounded = [orient(transform(part, lambda points: points.round(DIGITS))) for part in whole]
-    return mapping(MultiPolygon(rounded) if len(rounded) > 1 else rounded[0])

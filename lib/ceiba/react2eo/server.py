@@ -3,6 +3,7 @@
 from fastapi import FastAPI
 
 from ceiba.react2eo import (
+    about,
     animations,
     external,
     figures,
@@ -42,6 +43,7 @@ def create_app() -> FastAPI:
     app.include_router(page.router)
     app.include_router(products.router)
     app.include_router(tiles.router)
+    app.include_router(about.router)
     app.include_router(external.router)
     # Before the routes with a subject in their address.
     app.include_router(figures.router)
