@@ -33,7 +33,8 @@ export function begin(app) {
 
 // What this is, in one sentence, on the first visit of a device.
 function greet({ sheet }) {
-  if (sheet.isPanel) return; // it stands in the panel
+  // In the panel it stands already; and what is being said now is of more use.
+  if (sheet.isPanel || document.querySelector("#notice.is-there")) return;
   try {
     if (localStorage.getItem(GREETED)) return;
     localStorage.setItem(GREETED, "yes");

@@ -15,9 +15,11 @@ import { followButtons, followYears } from "./years.js";
 const find = (id) => document.getElementById(id);
 const wish = readLink();
 
-start().catch((error) => {
-  find("notice").classList.add("is-there");
-  notify(say("cannot_start"), { stay: true, action: { text: say("try_again"), run: () => location.reload() } });
+start().catch(async (error) => {
+  // The words may be what is missing; the page has this one sentence itself.
+  const known = await loadWords(wish.language).then(() => true, () => false);
+  const box = find("notice");
+  notify(known ? say("cannot_start") : box.dataset.fallback, { stay: true, action: { text: known ? say("try_again") : "↻", run: () => location.reload() } });
   throw error;
 });
 
@@ -34,7 +36,11 @@ async function start() {
   const refit = () => { if (map.fitted) fitRegion(map, state.region); };
   map.on("resize", refit);
   const frames = new Frames(map);
-  const player = new Player(frames, { onFailure: () => tellMissing(frames), onFirstFrame: () => loadRest({ map, player, sheet }) });
+  let tellFirst;
+  const firstFrame = new Promise((resolve) => { tellFirst = resolve; });
+  const player = new Player(frames, {
+    onFailure: () => { tellMissing(frames); tellFirst(); }, onFirstFrame: () => { performance.mark("react2eo-first-frame"); tellFirst(); },
+  });
   frames.onBroken = () => tellMissing(frames);
   window.react2eo = {
     state, map, get shown() { return frames.swaps; }, get ready() { return frames.swaps > 0; }, view: () => viewOf(map),
@@ -42,7 +48,7 @@ async function start() {
   takeView();
   followTabs(find("tabs"), find("panel"));
   followLegend({ title: find("layer-title"), text: find("layer-text"), legend: find("legend"), source: find("source"), badge: find("badge") });
-  followYears({
+  const loadSlider = followYears({
     slider: find("slider"), single: find("single"), ends: find("year-ends"), large: { box: find("year"), value: find("year-value") }, status: find("status"),
   });
   followButtons({ play: find("play"), before: find("before"), after: find("after"), speed: find("speed"), opacity: find("opacity") }, player);
@@ -52,7 +58,12 @@ async function start() {
   openView(map);
   change({ playing: !stillPreferred() && !wish.year });
   player.restart();
+  const slider = loadSlider();
+  // All else can wait for the first picture, or the news that there is none.
+  await Promise.all([firstFrame, slider]);
   performance.mark("react2eo-usable");
+  const { begin } = await import("./later.js");
+  begin({ map, player, sheet, viewOf, takeProducts });
 }
 
 /** The view as reactions and animations are told of it. */
@@ -126,11 +137,4 @@ function placeOverlays(sheet) {
 function tellMissing(frames) {
   const missing = frames.shown?.source === state.layer.tiles ? "offline_years" : "offline_layer";
   notify(say(navigator.onLine ? "slow_network" : missing), { stay: !navigator.onLine });
-}
-
-// What nobody needs for the first picture.
-async function loadRest(app) {
-  performance.mark("react2eo-first-frame");
-  const { begin } = await import("./later.js");
-  begin({ ...app, viewOf, takeProducts });
 }

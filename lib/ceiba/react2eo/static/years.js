@@ -1,10 +1,12 @@
 // The years: a slider with two thumbs, the mark of the year on the map, and the year in large.
 
-import { create } from "./vendor/nouislider/nouislider.min.mjs";
 import { change, chosenPeriods, state, watch } from "./state.js";
 import { periodText, say } from "./words.js";
 
-/** Keep slider, large year and status for screen readers right. */
+// It is not needed for the first picture, and comes while the first tiles are on their way.
+let create = null;
+
+/** Keep slider, large year and status for screen readers right; answers a function that loads the slider. */
 export function followYears({ slider, single, ends, large, status }) {
   const cursor = document.createElement("div");
   cursor.className = "cursor";
@@ -18,7 +20,8 @@ export function followYears({ slider, single, ends, large, status }) {
     single.closest("#transport").classList.toggle("is-single", periods.length < 2);
     single.textContent = say("one_period", { period: periodText(periods[0]) });
     shownFor = state.layer;
-    if (periods.length < 2) return;
+    tellEnds([state.first, state.last]);
+    if (periods.length < 2 || !create) return;
     const name = { to: (value) => periodText(periods[Math.round(value)]), from: Number };
     create(slider, {
       start: [periods.indexOf(state.first), periods.indexOf(state.last)], step: 1, connect: true, behaviour: "drag-tap", animate: false,
@@ -54,8 +57,11 @@ export function followYears({ slider, single, ends, large, status }) {
     if (slider.noUiSlider.get(true).some((value, thumb) => Math.round(value) !== at[thumb])) slider.noUiSlider.set(at, false);
   });
   watch(["period", "playing", "waiting"], mark);
-  build();
-  mark();
+  return async () => {
+    ({ create } = await import("./vendor/nouislider/nouislider.min.mjs"));
+    build();
+    mark();
+  };
 }
 
 /** Buttons to play, step and change speed. */
