@@ -29,7 +29,7 @@ from ceiba.react2eo.wms_requests import (
     read_queried,
     read_version,
     shown,
-)  # fmt: skip
+)
 
 router = APIRouter(tags=["maps"])
 
@@ -54,7 +54,7 @@ OPENAPI = {
 }
 MEDIA_TYPES = (
     "image/png", "image/jpeg", "image/webp", "text/xml", "application/vnd.ogc.wms_xml", "text/plain", "text/html", "application/json",
-)  # fmt: skip
+)
 TEXT = {"schema": {"type": "string"}}
 RESPONSES = {
     200: {"description": "Capabilities, a map, values at a point or a legend.", "content": dict.fromkeys(MEDIA_TYPES, TEXT)},

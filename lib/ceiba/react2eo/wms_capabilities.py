@@ -20,7 +20,7 @@ from ceiba.react2eo.wms_requests import (
     default_time,
     layer_name,
     period_text,
-)  # fmt: skip
+)
 
 WMS, SLD, OGC = "http://www.opengis.net/wms", "http://www.opengis.net/sld", "http://www.opengis.net/ogc"
 XLINK, XSI = "http://www.w3.org/1999/xlink", "http://www.w3.org/2001/XMLSchema-instance"
