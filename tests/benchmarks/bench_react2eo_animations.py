@@ -111,14 +111,14 @@ def measure(client, layer: str) -> dict[str, float]:
         assert answer.status_code == 201, answer.text
 
         view = View(shown, shown.periods, bounds, WIDTH_PX, "es")
-        pictures = {period: animation_frames.read_window(shown, period, view.window) for period in view.periods}
-        read = animation_frames.read_window
-        animation_frames.read_window = lambda _, period, __, ready=pictures: ready[period]
+        pictures = {period: animation_frames.read_whole(shown, period, view.window) for period in view.periods}
+        read = animation_frames.read_whole
+        animation_frames.read_whole = lambda _, period, __, ready=pictures: ready[period]
         started = time.perf_counter()
         frames, _ = animation_frames.render(view)
         animation_frames.encode(view, frames, format="gif", frame_ms=800)
         drawn.append(time.perf_counter() - started)
-        animation_frames.read_window = read
+        animation_frames.read_whole = read
     for _ in range(KEPT_REPEATS):
         started = time.perf_counter()
         answer = client.post("/api/animations", json=asked)

@@ -39,10 +39,13 @@ def client(gallery) -> TestClient:
 def module_client(gallery_environment) -> Iterator[TestClient]:
     """The same for all tests of a module, where they are many and change nothing."""
     from ceiba.react2eo.server import create_app
+    from ceiba.react2eo.settings import LIMITS
 
     with pytest.MonkeyPatch.context() as patch:
         for name, value in gallery_environment.items():
             patch.setenv(name, value)
+        # All tests come from one address, faster than any person.
+        patch.setenv("CEIBA_LIMITS", " ".join(f"{name}=100000000" for name in LIMITS if name != "body_kb"))
         yield TestClient(create_app())
 
 

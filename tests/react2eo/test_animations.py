@@ -156,12 +156,12 @@ def test_a_gif_of_classes_keeps_every_color(module_client, asked, module_snapsho
 def test_years_without_data_say_so(module_snapshot, monkeypatch):
     layer = module_snapshot.find_layer("land", "ndvi")
     view = View(layer, layer.periods, layer.bounds, 300, "es")
-    read = animation_frames.read_window
+    read = animation_frames.read_whole
 
     def lose(layer, period, window):
         return read(layer, period, window) * (np.nan if str(period) in lost else 1)
 
-    monkeypatch.setattr(animation_frames, "read_window", lose)
+    monkeypatch.setattr(animation_frames, "read_whole", lose)
     lost = {"2019"}
     frames, empty = animation_frames.render(view)
     assert [str(period) for period in empty] == ["2019"] and len(frames) == 3
@@ -185,7 +185,7 @@ def test_noisy_scales_give_up_steps_and_not_the_limit(module_snapshot, monkeypat
     view = View(layer, layer.periods, layer.bounds, 400, "es")
     noise = np.random.default_rng(0)
     monkeypatch.setattr(
-        animation_frames, "read_window", lambda _, __, window: noise.random((1, window.height, window.width), np.float32)
+        animation_frames, "read_whole", lambda _, __, window: noise.random((1, window.height, window.width), np.float32)
     )
     frames, _ = animation_frames.render(view)
     whole = animation_frames.encode(view, frames, format="gif", frame_ms=800)

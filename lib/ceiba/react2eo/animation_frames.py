@@ -21,7 +21,8 @@ from ceiba.mosaics.scale_frames import STEPS, coarsen_steps, scale_sheet, scale_
 from ceiba.mosaics.thematic_frames import thematic_sheet
 from ceiba.react2eo.credits import credit_lines, source_line
 from ceiba.react2eo.layers import Layer
-from ceiba.react2eo.rendering import Window, paint, read_window
+from ceiba.react2eo.rendering import Window, paint, read
+from ceiba.react2eo.workers import BusyError
 
 DRAWING = 1
 """Raised whenever frames are drawn differently, so that older files are not taken for new ones."""
@@ -180,7 +181,7 @@ def encode(view: View, frames: dict[Period, Image.Image], *, format: str, frame_
 
 def _read(layer: Layer, period: Period, window: Window) -> np.ndarray:
     """Colors with opacity of a composite, else codes or steps; 0 throughout where there are no data."""
-    values = read_window(layer, period, window)
+    values = read_whole(layer, period, window)
     if layer.kind == "composite":
         return paint(layer, values)
     if layer.kind == "scale":
@@ -188,6 +189,14 @@ def _read(layer: Layer, period: Period, window: Window) -> np.ndarray:
     known = np.zeros(256, np.uint8)
     known[layer.legend.codes] = layer.legend.codes
     return known[np.nan_to_num(values[0], nan=NODATA).astype(np.uint8)]
+
+
+def read_whole(layer: Layer, period: Period, window: Window) -> np.ndarray:
+    """Values of a window; raises :class:`BusyError` where a wide view must wait until its coarse raster has been made."""
+    reading = read(layer, period, window)
+    if not reading.whole:
+        raise BusyError(f"the wide view of {layer.region.name}/{layer.name} is being prepared; try again soon, or zoom in")
+    return reading.values
 
 
 def _on_gray(picture: np.ndarray) -> np.ndarray:

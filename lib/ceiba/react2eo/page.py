@@ -13,6 +13,7 @@ from ceiba.react2eo.shell import PAGE, REVALIDATED, STATIC
 
 router = APIRouter()
 
+Words = dict[str, str] | dict[str, dict[str, str]]
 PREFIX = "react2eo."
 APP_MODE, EMBED_MODE = 'data-mode="app"', 'data-mode="embed"'
 
@@ -30,7 +31,7 @@ def words_tag() -> str:
     return f'"{hashlib.sha256(texts.encode()).hexdigest()[:16]}"'
 
 
-@router.get("/api/words", tags=["products"], summary="Words of the app")
+@router.get("/api/words", tags=["products"], summary="Words of the app", response_model=None, responses={200: {"model": Words}})
 def list_words(
     request: Request,
     language: Annotated[Literal["es", "en"] | None, Query(description="One language alone; both by name if left out.")] = None,

@@ -5,15 +5,23 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request
 
 from ceiba import labels
-from ceiba.react2eo.animation_frames import credit_lines, source_line
+from ceiba.react2eo.answers import describe_errors
+from ceiba.react2eo.credits import credit_lines, source_line
 from ceiba.react2eo.external import describe_external
 from ceiba.react2eo.layers import Layer, Region, Snapshot
+from ceiba.react2eo.product_answers import Products
 from ceiba.react2eo.tiles import native_zoom
 
 router = APIRouter(prefix="/api", tags=["products"])
 
 
-@router.get("/products", summary="Regions, layers and years")
+# Described and not filtered by its model: that would cost more than all the rest.
+@router.get(
+    "/products",
+    summary="Regions, layers and years",
+    response_model=None,
+    responses={200: {"model": Products, "description": "Regions, those with most to show first."}} | describe_errors(404),
+)
 def list_products(
     request: Request, theme: Annotated[str, Query(max_length=60, description="Name of a theme; the default one if empty.")] = ""
 ) -> dict:

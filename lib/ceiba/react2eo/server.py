@@ -5,6 +5,7 @@ from fastapi import FastAPI
 from ceiba.react2eo import (
     about,
     animations,
+    description,
     external,
     figures,
     metrics,
@@ -36,8 +37,10 @@ def create_app() -> FastAPI:
     app.state.slices = slices.make_workers()
     app.state.external = external.ExternalLayers(app.state.settings.external_layers, folder=app.state.settings.folder)
     add_error_answers(app)
+    description.describe_app(app)
     guard(app)
     app.include_router(shell.router)
+    app.include_router(description.router)
     app.include_router(animations.router)
     app.include_router(slices.router)
     app.include_router(page.router)

@@ -9,6 +9,7 @@ from pyproj import CRS
 
 from ceiba.errors import NotFoundError
 from ceiba.grids import Period
+from ceiba.react2eo.answers import describe_errors
 from ceiba.react2eo.layers import Layer
 from ceiba.react2eo.pictures import MEDIA_TYPES, Format, draw, draw_nothing
 from ceiba.react2eo.rendering import Window, has_rasters, read
@@ -23,7 +24,12 @@ FOREVER = "public, max-age=31536000, immutable"
 DEGREE_M = 111_320.0
 
 
-@router.get("/tiles/{region}/{layer}/{period}/{z}/{x}/{y}.{format}", summary="A map tile", response_class=Response)
+@router.get(
+    "/tiles/{region}/{layer}/{period}/{z}/{x}/{y}.{format}",
+    summary="A map tile",
+    response_class=Response,
+    responses={200: {"content": {name: {} for name in MEDIA_TYPES.values()}}} | describe_errors(404),
+)
 def get_tile(
     request: Request,
     region: str,

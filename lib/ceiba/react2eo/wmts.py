@@ -67,7 +67,12 @@ def answer_parameters(request: Request) -> Response:
         return Response(content, 400, {"Cache-Control": "no-store"}, "application/xml")
 
 
-@router.get(f"/wmts/{VERSION}/WMTSCapabilities.xml", summary="What the Web Map Tile Service offers", response_class=Response)
+@router.get(
+    f"/wmts/{VERSION}/WMTSCapabilities.xml",
+    summary="What the Web Map Tile Service offers",
+    response_class=Response,
+    responses={200: {"content": {"application/xml": {}}}},
+)
 def answer_capabilities(request: Request) -> Response:
     """The capabilities, whose addresses of tiles are those of ``/tiles``."""
     snapshot: Snapshot = request.app.state.snapshots.current()
