@@ -3,7 +3,7 @@
 import { make } from "./elements.js";
 import { cornersOf, fitRegion } from "./map.js";
 import { state, watch } from "./state.js";
-import { number, say } from "./words.js";
+import { aboutAddress, number, say } from "./words.js";
 
 const L = window.L;
 const EDGE_PX = 12;
@@ -59,7 +59,7 @@ export class Feelings {
     this.cells?.remove();
     if (!features.length) {
       this.box.replaceChildren(this.heading(), make("div", { id: "feelings-empty", class: "message" },
-        make("b", { text: say("feelings_empty") }), make("p", { text: say("feelings_rule") }), make("a", { href: "/about", text: say("about") })));
+        make("b", { text: say("feelings_empty") }), make("p", { text: say("feelings_rule") }), make("a", { href: aboutAddress(), text: say("about") })));
       return;
     }
     const detail = make("p", { id: "feelings-detail", role: "status", "aria-live": "polite", text: say("feelings_tap") });
@@ -83,7 +83,7 @@ export class Feelings {
       make("button", { type: "button", on: { click: () => choose(feature) } }, spot(feature.properties.share), describe(feature.properties))));
     this.box.replaceChildren(this.heading(), this.legend(), detail,
       make("details", { class: "fold" }, make("summary", { text: say("feelings_list", { count: number(features.length) }) }), make("ol", { id: "feelings-list" }, ...items)),
-      make("p", { class: "fine", text: say("feelings_rule") }), make("a", { href: "/about", class: "row", text: say("about") }));
+      make("p", { class: "fine", text: say("feelings_rule") }), make("a", { href: aboutAddress(), class: "row", text: say("about") }));
   }
 
   heading() {

@@ -6,6 +6,8 @@ const YEAR_MS = 1000;
 const LAST_YEAR_MS = 1900;
 const RETRY_MS = 5000;
 const WAITING_MS = 350;
+const AHEAD_PLAYING = 3;
+const AHEAD_STILL = 1;
 
 export class Player {
   constructor(frames, { onFailure, onFirstFrame }) {
@@ -76,7 +78,7 @@ export class Player {
       this.fetchAhead(periods, next, signal);
       await this.bring(next, signal, { after: this.dwell(periods, present) });
     }
-    if (!signal.aborted) this.fetchAhead(periods, state.period, signal, periods.length);
+    if (!signal.aborted) this.fetchAhead(periods, state.period, signal);
   }
 
   /** Show a period as soon as it is whole, not before `after` ms; false where it did not come. */
@@ -123,8 +125,9 @@ export class Player {
     return order.find((each) => !this.missing.has(each));
   }
 
-  // One at a time, in the order in which they will be seen.
-  async fetchAhead(periods, from, signal, count = 3) {
+  // One at a time, in the order in which they will be seen; a reader who saves data gets only what is asked for.
+  async fetchAhead(periods, from, signal) {
+    const count = navigator.connection?.saveData ? 0 : state.playing ? AHEAD_PLAYING : AHEAD_STILL;
     const at = periods.indexOf(from);
     const ahead = [...periods.slice(at + 1), ...periods.slice(0, at)].slice(0, count);
     const { layer } = state;

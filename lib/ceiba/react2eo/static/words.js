@@ -49,10 +49,16 @@ export function number(value, digits = 0) {
 /** Put the words into elements with data-word (text), data-label (aria-label and tooltip) and data-hint (placeholder). */
 export function fillIn(root) {
   for (const element of root.querySelectorAll("[data-word]")) element.textContent = say(element.dataset.word);
+  for (const link of root.querySelectorAll('a[href^="/about"]')) link.href = aboutAddress();
   for (const element of root.querySelectorAll("[data-label]")) {
     element.setAttribute("aria-label", say(element.dataset.label));
     if (element.matches("button, a")) element.title = say(element.dataset.label);
   }
+}
+
+/** Address of the page that tells how reactions are kept, in the same language. */
+export function aboutAddress() {
+  return `/about?language=${language.now}`;
 }
 
 /** Text of a period: "2018", or "2016 – 2020" for "2016--2020". */
