@@ -123,6 +123,8 @@ function followRest(map, sheet) {
   find("nearer").addEventListener("click", () => map.zoomIn());
   find("farther").addEventListener("click", () => map.zoomOut());
   find("open-full").addEventListener("click", (event) => { event.currentTarget.href = fullAddress(map); });
+  // Somebody put another link into the address bar.
+  addEventListener("hashchange", () => location.reload());
   addEventListener("offline", () => notify(say("offline")));
   addEventListener("online", () => notify(say("online_again")));
 }
