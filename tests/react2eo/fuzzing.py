@@ -35,16 +35,24 @@ class Answered:
     error: str = ""
 
 
-def send_all(app, requests: Iterator[Asked], check: Callable[[int, Asked, Answered], None], *, patience_s: float = 20.0) -> int:
-    """Send requests one after the other over ASGI, so that any bytes may stand in a query; returns how many."""
+def send_all(
+    app, requests: Iterator[Asked], check: Callable[[int, Asked, Answered], None], *, together: int = 4, patience_s: float = 20.0
+) -> int:
+    """Send requests over ASGI, so that any bytes may stand in a query, a few at one time; returns how many."""
+    numbered = enumerate(requests, 1)
+    sent = 0
 
-    async def run() -> int:
-        number = 0
-        for number, asked in enumerate(requests, 1):  # noqa: B007 - the last number is the result
+    async def work() -> None:
+        nonlocal sent
+        for number, asked in numbered:
             check(number, asked, await _send(app, asked, patience_s))
-        return number
+            sent += 1
 
-    return asyncio.run(run())
+    async def run() -> None:
+        await asyncio.gather(*(work() for _ in range(together)))
+
+    asyncio.run(run())
+    return sent
 
 
 async def _send(app, asked: Asked, patience_s: float) -> Answered:

@@ -1,6 +1,7 @@
 """Map layers of other servers: catalogue, budgets, and the way through our origin, with a real server on loopback."""
 
 import copy
+import dataclasses
 import io
 import logging
 import threading
@@ -116,8 +117,8 @@ def entry(**changes) -> dict:
 
 
 @pytest.fixture
-def offer(gallery, server, tmp_path, monkeypatch):
-    """A function that starts the application with external layers of the server on loopback."""
+def offer(module_client, server, tmp_path, monkeypatch):
+    """A function that has the application offer external layers of the server on loopback, as if it had just been started."""
     document = yaml.safe_load((project_root() / "catalogs" / "themes.yml").read_text("utf-8"))
     document["external"] = {
         "roads": entry(address=server.url + "/{z}/{x}/{y}.png"),
@@ -126,19 +127,19 @@ def offer(gallery, server, tmp_path, monkeypatch):
         ),
     }
     read = themes.read_themes(document)
+    state = module_client.app.state
+    snapshot = dataclasses.replace(state.snapshots.current(), themes=read)
     monkeypatch.setattr(external, "load_themes", lambda: read)
-    monkeypatch.setattr("ceiba.react2eo.layers.load_themes", lambda: read)
+    monkeypatch.setattr(state.snapshots, "current", lambda: snapshot)
     monkeypatch.setenv("CEIBA_TEST_KEY", KEY)
+    before = state.external
 
     def start(names: str = "roads images") -> TestClient:
-        from ceiba.react2eo.server import create_app
+        state.external = external.ExternalLayers(tuple(names.split()), folder=tmp_path)
+        return module_client
 
-        monkeypatch.setenv("CEIBA_EXTERNAL_LAYERS", names)
-        application = create_app()
-        application.state.external = external.ExternalLayers(application.state.settings.external_layers, folder=tmp_path)
-        return TestClient(application)
-
-    return start
+    yield start
+    state.external = before
 
 
 def address(layer: str, z: int = TILE[0], x: int = TILE[1], y: int = TILE[2]) -> str:

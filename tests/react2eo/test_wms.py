@@ -14,6 +14,7 @@ from ceiba.grids import Period
 from ceiba.react2eo import wms_requests
 from ceiba.react2eo.map_crs import find_crs, region_bounds, region_crs_names
 from ceiba.react2eo.rendering import Window, paint, read_window
+from ceiba.react2eo.tiles import GRID
 from ceiba.react2eo.wms_maps import clip_window
 from ceiba.react2eo.wms_requests import WmsError, find_period, negotiate_version, period_text
 
@@ -128,6 +129,16 @@ def test_a_region_is_offered_in_the_systems_that_cover_it(region):
     assert region_bounds(region, find_crs("EPSG:6372")) == pytest.approx(region.place.whole.bounds)
 
 
+def test_a_region_of_colombia_is_offered_in_its_national_system():
+    # Resolution 471 of 2020 of the IGAC: the origin, 4 N 73 W, has 5,000,000 m east and 2,000,000 m north.
+    tile = SimpleNamespace(crs="EPSG:4326", bounds=(-73.0, 4.0, -72.5, 4.25))
+    region = SimpleNamespace(place=SimpleNamespace(crs="EPSG:4326", whole=tile), bounds=tile.bounds)
+    assert region_crs_names(region) == ("EPSG:4326", "CRS:84", "EPSG:3857", "EPSG:9377")
+    left, bottom, right, top = region_bounds(region, find_crs("EPSG:9377"))
+    assert left == pytest.approx(5e6, abs=0.01) and bottom == pytest.approx(2e6, abs=0.01)
+    assert right == pytest.approx(5_055_500, abs=200) and top == pytest.approx(2_027_650, abs=200)
+
+
 def test_only_the_pixels_over_a_region_are_read():
     window = Window((0.0, 0.0, 100.0, 50.0), "EPSG:3857", 100, 50)
     part, row, column = clip_window(window, (10.2, 20.0, 19.8, 30.0))
@@ -178,6 +189,16 @@ def test_a_part_of_a_larger_map_is_the_same(client, region):
     larger[2:32, 105:145] = 0
     # The outline of a region in meters is a little crooked in degrees.
     assert (larger[..., 3] > 0).mean() < 0.02
+
+
+@pytest.mark.parametrize("name", ["natural_color", "ndvi", "land_cover"])
+def test_a_map_of_the_place_of_a_tile_is_the_tile(client, region, name):
+    tile = GRID.tile(region.bounds[0] + 0.003, region.bounds[1] + 0.003, 16)
+    answer = client.get(f"/tiles/land/{name}/2018/{tile.z}/{tile.x}/{tile.y}.png")
+    expected = np.array(Image.open(io.BytesIO(answer.content)).convert("RGBA"))
+    assert (expected[..., 3] > 0).mean() > 0.3
+    asked = parameters(GRID.xy_bounds(tile), crs="EPSG:3857", width=256, height=256, layers=f"land.{name}", TIME="2018")
+    np.testing.assert_array_equal(get_picture(client, asked), expected)
 
 
 def test_layers_lie_over_each_other(client, degrees):

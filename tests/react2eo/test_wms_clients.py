@@ -113,6 +113,7 @@ def test_gdal_reads_a_described_service(server_url, region, version):
     np.testing.assert_array_equal(colors, expected)
 
 
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")  # the service as a whole has no place
 @pytest.mark.parametrize("version", ["1.1.1", "1.3.0"])
 def test_gdal_opens_the_address_of_the_service_and_of_each_layer(server_url, region, version):
     with rasterio.open(f"WMS:{server_url}/wms?SERVICE=WMS&VERSION={version}&REQUEST=GetCapabilities") as file:
