@@ -58,10 +58,10 @@ def browser() -> Iterator:
 
 @pytest.fixture
 def open_page(browser, server_url):
-    """A function that opens the dashboard at a width and waits for the first map."""
+    """A function that opens a dashboard at a width and waits for the first map."""
     pages = []
 
-    def visit(width: int) -> Watched:
+    def visit(width: int, path: str = "/dashboards") -> Watched:
         page = browser.new_page(viewport={"width": width, "height": 1400}, has_touch=width < 600)
         pages.append(page)
         watched = Watched(page)
@@ -74,7 +74,7 @@ def open_page(browser, server_url):
             "response",
             lambda answer: watched.failed.append(f"{answer.status} {answer.url}") if answer.status >= 400 else None,
         )
-        page.goto(f"{server_url}/dashboards")
+        page.goto(f"{server_url}{path}")
         wait_for_drawing(page)
         return watched
 
@@ -180,4 +180,46 @@ def test_year_slider_and_click_change_what_is_shown(open_page):
     page.mouse.click(box["x"] + box["width"] * 0.25, box["y"] + box["height"] * 0.75)
     page.wait_for_timeout(3000)
     assert map_canvas.screenshot() != after, "the ring moves to the point that was clicked"
+    watched.verify()
+
+
+# ---- reactions ----
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_reactions_are_drawn_in_both_languages(open_page, served_reactions, width):
+    watched = open_page(width, "/dashboards/reactions?region=land&layer=ndvi")
+    page = watched.page
+    page.get_by_text("Mapa de las reacciones publicadas").wait_for()
+    assert page.locator("meta[name=viewport]").count() == 1
+    assert page.get_by_text("Datos simulados: Galería").count() >= 1
+    watched.verify()
+    page.get_by_text("English", exact=True).click()
+    page.get_by_text("Map of the published reactions").wait_for()
+    choose(page, "Product", "Land cover")
+    page.get_by_text("Trend · Land cover").wait_for()
+    wait_for_drawing(page, at_least=4)
+    assert page.locator("table.figures tbody tr").count() >= 3
+    watched.verify()
+
+
+def test_reactions_lead_to_the_app_and_back(open_page, served_reactions, server_url):
+    watched = open_page(390, "/dashboards/reactions?region=land&layer=ndvi")
+    page = watched.page
+    with page.expect_download() as download:
+        page.get_by_text("Descargar CSV").click()
+    lines = Path(download.value.path()).read_text("utf-8").splitlines()
+    assert lines[0].startswith("region,layer,cell,term,likes,dislikes,devices,share")
+    assert all(line.startswith("land,ndvi,8") for line in lines[1:]) and len(lines) > 3
+    hexagons = page.locator("canvas").first
+    before = page.get_by_text("En esta celda gusta").inner_text()
+    hexagons.scroll_into_view_if_needed()
+    box = hexagons.bounding_box()
+    page.mouse.click(box["x"] + box["width"] * 0.8, box["y"] + box["height"] * 0.3)
+    page.get_by_text(before, exact=True).wait_for(state="detached")
+    watched.verify()
+    address = page.get_by_text("Abrir la app").get_attribute("href")
+    assert address == "/?region=land&layer=ndvi&language=es"
+    page.get_by_text("Mapas y productos").click()
+    page.get_by_text("Reacciones de la gente").wait_for()
     watched.verify()

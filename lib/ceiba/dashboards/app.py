@@ -2,7 +2,6 @@
 
 import base64
 import html
-from pathlib import Path
 
 import holoviews as hv
 import pandas as pd
@@ -13,23 +12,21 @@ from hvplot.plotting import hvPlotTabular
 from ceiba import labels
 from ceiba.dashboards import maps, sounds
 from ceiba.dashboards.available import Available, list_available, load, load_table
+from ceiba.dashboards.page import (
+    COLOR,
+    FLEX,
+    HANDLE,
+    PRESSED,
+    SIDE_BY_SIDE,
+    class_legend,
+    link_line,
+    make_page,
+    scale_legend,
+    source_line,
+)  # fmt: skip
 from ceiba.errors import CeibaError
 from ceiba.grids import Period
 
-COLOR = "#1b6e4c"
-ICON = Path(__file__).with_name("ceiba.svg")
-VIEWPORT = "width=device-width, initial-scale=1"
-FLEX = {"flex": "1 1 300px", "min-width": "0"}
-STYLE = """
-body { overflow-x: hidden; }
-#header { padding: .3rem .8rem; }
-#content { padding: 0; }
-.container-fluid, #main { padding: .4rem; }
-"""
-PRESSED = f".bk-btn.bk-active {{ color: white !important; background: {COLOR} !important; }}"
-HANDLE = f".noUi-handle {{ background: {COLOR} !important; }}"
-SIDE_BY_SIDE = {"display": "grid", "grid-template-columns": "repeat(auto-fit, minmax(min(100%, 440px), 1fr))", "gap": "12px"}
-"""Figures beside each other where there is room, below each other on a phone."""
 TOTALS = ("recorded_s", "ultrasound_s", "human_sound_s")
 """Columns of the nights that are no class of sound."""
 VIEWS = ("maps", "integrity", "sounds")
@@ -105,6 +102,12 @@ class Explorer(pn.viewable.Viewer):
     def __panel__(self) -> pn.viewable.Viewable:
         """Controls, and below them the chosen view."""
         return pn.Column(self.controls, self.navigation, self.page, sizing_mode="stretch_width", styles={"overflow-x": "hidden"})
+
+    @param.depends("language")
+    def links(self) -> pn.viewable.Viewable:
+        """Ways to the app and to the reactions."""
+        ways = {"app": f"/?language={self.language}", "reactions": f"/dashboards/reactions?language={self.language}"}
+        return link_line({labels.text(f"dashboards.link_{name}", self.language): address for name, address in ways.items()})
 
     @param.depends("language")
     def controls(self) -> pn.viewable.Viewable:
@@ -216,7 +219,7 @@ class Explorer(pn.viewable.Viewer):
                 parts = [pn.Column(*panes, aside, styles=SIDE_BY_SIDE, sizing_mode="stretch_width")]
             else:
                 parts.append(aside)
-        return pn.Column(slider, *parts, self.source_line(newest.source, newest.simulated), sizing_mode="stretch_width")
+        return pn.Column(slider, *parts, source_line(newest.source, newest.simulated, self.language), sizing_mode="stretch_width")
 
     def period_slider(self, product: Available) -> pn.viewable.Viewable:
         """A slider over the years (or spans of years) of a product; a single one is only said."""
@@ -287,16 +290,6 @@ class Explorer(pn.viewable.Viewer):
                 rows.append({"period": str(period).replace("--", "–"), "year": period.last_year, **known})
         return pd.DataFrame(rows)
 
-    def source_line(self, source: str, simulated: bool) -> pn.viewable.Viewable:
-        """Whether the data are real or simulated, and where they come from."""
-        spanish, _, english = source.replace("--", "–").partition(" | ")
-        color = "#6b4a9c" if simulated else COLOR
-        text = html.escape(spanish if self.language == "es" else english or spanish)
-        return pn.pane.HTML(
-            f'<p class="source" style="border-left:4px solid {color};padding-left:.6rem;margin:.6rem 0;overflow-wrap:anywhere">{text}</p>',
-            sizing_mode="stretch_width",
-        )
-
     # ---- integrity ----
 
     def integrity_view(self) -> pn.viewable.Viewable:
@@ -321,7 +314,7 @@ class Explorer(pn.viewable.Viewer):
         parts.append(pn.pane.HTML(f"<small>{html.escape(self.words('voices'))}</small>", sizing_mode="stretch_width"))
         table = next(self.products[name] for name in ("site_nights", "sound_detections", "bat_calls") if name in self.products)
         loaded = load(table, tile=table.tiles[0], period=table.periods[-1])
-        return pn.Column(*parts, self.source_line(loaded.source, loaded.simulated), sizing_mode="stretch_width")
+        return pn.Column(*parts, source_line(loaded.source, loaded.simulated, self.language), sizing_mode="stretch_width")
 
     def night_view(self) -> pn.viewable.Viewable:
         """Bat passes and sounds of people by site, as bars."""
@@ -363,28 +356,7 @@ class Explorer(pn.viewable.Viewer):
         )
 
 
-def class_legend(classes: list[tuple[str, str, str, float]], language: str) -> str:
-    """Names of classes beside their colours, with the share of the map that they cover."""
-    rows = [
-        f'<li style="display:flex;gap:.5rem;align-items:center"><i style="flex:0 0 1rem;height:1rem;border:1px solid #999;'
-        f'background:{color}"></i><span>{html.escape(spanish if language == "es" else english)}</span>'
-        f'<span style="margin-left:auto;padding-left:.6rem;font-variant-numeric:tabular-nums">{share:.1%}</span></li>'
-        for spanish, english, color, share in classes
-    ]
-    return f'<ul class="legend" style="list-style:none;margin:.3rem 0;padding:0;line-height:1.7">{"".join(rows)}</ul>'
-
-
-def scale_legend(colors: list[str], limits: tuple[float, float], units: str) -> str:
-    """A bar of colours with its lowest, middle and highest value."""
-    low, high = limits
-    values = "".join(f"<span>{value:.3g}{' ' + units if units else ''}</span>" for value in (low, (low + high) / 2, high))
-    return (
-        f'<div class="legend" style="margin:.3rem 0"><div style="height:.8rem;background:linear-gradient(to right,{",".join(colors)})">'
-        f'</div><div style="display:flex;justify-content:space-between;font-variant-numeric:tabular-nums">{values}</div></div>'
-    )
-
-
-def build_app(*, area: str = "", language: str = "es") -> pn.template.BootstrapTemplate:
+def build_app(*, area: str = "", language: str = "es", links: bool = False) -> pn.template.BootstrapTemplate:
     """The page of the dashboard, for one visitor.
 
     Parameters
@@ -393,10 +365,10 @@ def build_app(*, area: str = "", language: str = "es") -> pn.template.BootstrapT
         Area that is shown first; the first one with products where it is empty or has none.
     language
         "es" or "en"; a visitor changes it on the page.
+    links
+        Whether the app and the dashboard of reactions are beside this page, as under ``ceiba serve``.
     """
-    # Bootstrap's template asks nothing of other hosts; without a viewport a phone would draw the page 980 px wide.
-    page = pn.template.BootstrapTemplate(
-        title="Ceiba", meta_viewport=VIEWPORT, header_background=COLOR, main_max_width="1180px", raw_css=[STYLE], favicon=str(ICON)
-    )
-    page.main.append(Explorer(area=area, language=language))
+    page = make_page("Ceiba")
+    explorer = Explorer(area=area, language=language)
+    page.main.append(pn.Column(explorer.links if links else pn.Spacer(height=0), explorer, sizing_mode="stretch_width"))
     return page

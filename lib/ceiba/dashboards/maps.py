@@ -36,6 +36,7 @@ COMPOSITES = {"natural_color": ("red", "green", "blue"), "cwbg": ("ndbi", "ndvi"
 STRETCH = (2, 98)
 TOOLBAR = ":host(.bk-inner) { left: auto; width: max-content; background: white; opacity: 0.85; }"
 BACKGROUND = "#eef1ee"
+SCALE_BAR = {"bar_length": 0.15, "padding": 4, "background_fill_alpha": 0.75}
 
 
 @dataclass(frozen=True)
@@ -138,7 +139,7 @@ def draw_map(loaded: Loaded, definition: ProductDefinition, layer: str, look: Lo
     x, y = data["x"].values, data["y"].values
     if look.composite:
         element = gv.RGB((x, y, *stretch(data, look.composite)), crs=crs, vdims=["red", "green", "blue", "alpha"])
-        return element.opts(**_frame(crs, tile), tools=["tap"])
+        return element.opts(**frame_options(crs, tile), tools=["tap"])
     band = next(each for each in definition.measurements if each.name == layer)
     if look.legend:
         return _draw_classes(data[layer], look.legend, (x, y), crs, tile)
@@ -146,7 +147,7 @@ def draw_map(loaded: Loaded, definition: ProductDefinition, layer: str, look: Lo
     element = gv.Image((x, y, values), kdims=["x", "y"], vdims=[hv.Dimension("value", label=look.title, unit=look.units or None)], crs=crs)
     hover = HoverTool(tooltips=[(look.title, "@image{0.000}")])
     return element.opts(
-        **_frame(crs, tile), cmap=look.palette, clim=look.limits, colorbar=False, tools=["tap", hover]
+        **frame_options(crs, tile), cmap=look.palette, clim=look.limits, colorbar=False, tools=["tap", hover]
     )
 
 
@@ -159,19 +160,20 @@ def _draw_classes(raster: xr.DataArray, legend: Legend, axes: tuple, crs: ccrs.P
     hover = HoverTool(tooltips=[("", "@image{custom}")], formatters={"@image": words})
     element = gv.Image((*axes, values), kdims=["x", "y"], vdims=["class"], crs=crs)
     return element.opts(
-        **_frame(crs, tile), cmap=[entry.color for entry in legend.classes], clim=(-0.5, len(legend) - 0.5), colorbar=False,
+        **frame_options(crs, tile), cmap=[entry.color for entry in legend.classes], clim=(-0.5, len(legend) - 0.5), colorbar=False,
         tools=["tap", hover],
     )  # fmt: skip
 
 
-def _frame(crs: ccrs.Projection, tile: Tile) -> dict[str, object]:
+def frame_options(crs: ccrs.Projection, tile: Tile) -> dict[str, object]:
     """Options of every map. Nothing but the map is inside, so that its aspect is that of the ground; the scale of colours
     stands below, in words of the page."""
     left, bottom, right, top = tile.bounds
     aspect = (right - left) / (top - bottom)
     return {
         "projection": crs, "responsive": True, "aspect": aspect, "xaxis": None, "yaxis": None, "scalebar": True,
-        "scalebar_unit": "m", "scalebar_tool": False, "default_tools": ["pan", "wheel_zoom", "reset"], "active_tools": [],
+        "scalebar_unit": "m", "scalebar_tool": False, "scalebar_opts": SCALE_BAR,
+        "default_tools": ["pan", "wheel_zoom", "reset"], "active_tools": [],
         "toolbar": "above", "bgcolor": BACKGROUND, "title": "", "framewise": True, "hooks": [functools.partial(_tidy, aspect=aspect)],
     }  # fmt: skip
 
@@ -214,7 +216,7 @@ def draw_point(x: float | None, y: float | None, tile: Tile) -> hv.Element:
     """A ring around the chosen point."""
     points = [] if x is None or y is None else [(x, y)]
     crs = projection(tile)
-    return gv.Points(points, crs=crs).opts(size=14, fill_alpha=0, line_color="#d1007f", line_width=3, tools=[], **_frame(crs, tile))
+    return gv.Points(points, crs=crs).opts(size=14, fill_alpha=0, line_color="#d1007f", line_width=3, tools=[], **frame_options(crs, tile))
 
 
 def count_classes(raster: xr.DataArray, legend: Legend) -> list[tuple[str, str, str, float]]:

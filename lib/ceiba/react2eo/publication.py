@@ -89,7 +89,7 @@ Cohort = tuple[str, str, str, int]
 """Region, layer, unit and number."""
 
 
-def publish(engine: sa.Engine, *, length: str = "quarter", roll_up: bool | None = None) -> int | None:
+def publish(engine: sa.Engine, *, length: str = "quarter", roll_up: bool | None = None, day: date | None = None) -> int | None:
     """Bring the published figures up to date, and end the terms that are over.
 
     Parameters
@@ -98,13 +98,15 @@ def publish(engine: sa.Engine, *, length: str = "quarter", roll_up: bool | None 
         Length of a term.
     roll_up
         Whether what is too little in its cell is passed on to the parent; by default at the first refresh of a day.
+    day
+        Day of the publication, today by default.
 
     Returns
     -------
     int or None
         Units that changed; None where another process is at it.
     """
-    day = today()
+    day = day or today()
     with store.alone(engine, "publication", wait=False) as mine:
         if not mine:
             return None

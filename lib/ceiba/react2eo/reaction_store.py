@@ -139,9 +139,11 @@ def _prepare_sqlite(connection, _record) -> None:
 
 
 def _begin_sqlite(connection: sa.Connection) -> None:
-    # A transaction that reads first and writes later could not wait for another process.
-    writes = connection.get_execution_options().get("writes")
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+    options = connection.get_execution_options()
+    # VACUUM cannot be within a transaction.
+    if options.get("isolation_level") != "AUTOCOMMIT":
+        # A transaction that reads first and writes later could not wait for another process.
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if options.get("writes") else "BEGIN")
 
 
 def writing(engine: Engine) -> Engine:

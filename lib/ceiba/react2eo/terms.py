@@ -37,9 +37,9 @@ class Keys:
         self.length = length
         self._known: tuple[str, bytes] | None = None
 
-    def present(self, connection: sa.Connection) -> tuple[str, bytes]:
-        """Term and secret of today; made where there is none, in a transaction that writes."""
-        term = term_of(today(), self.length)
+    def present(self, connection: sa.Connection, day: date | None = None) -> tuple[str, bytes]:
+        """Term and secret of a day, today by default; made where there is none, in a transaction that writes."""
+        term = term_of(day or today(), self.length)
         known = self._known
         if known is None or known[0] != term:
             statement = store.insert(connection.engine, store.keys).values(term=term, secret=secrets.token_bytes(store.DIGEST))

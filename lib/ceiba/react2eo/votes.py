@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as Late
 from dataclasses import dataclass, field
+from datetime import date
 
 import sqlalchemy as sa
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
@@ -175,11 +176,11 @@ class Votes:
             return
 
 
-def write(engine: sa.Engine, keys: Keys, votes: Sequence[Vote]) -> list[Answer]:
-    """Write votes in their order, in one transaction; returns what is kept for each."""
+def write(engine: sa.Engine, keys: Keys, votes: Sequence[Vote], *, day: date | None = None) -> list[Answer]:
+    """Write votes of a day, today by default, in their order and in one transaction; returns what is kept for each."""
+    day = day or today()
     with store.writing(engine).begin() as connection:
-        term, secret = keys.present(connection)
-        day = today()
+        term, secret = keys.present(connection, day)
         made = [vote for vote in votes if not vote.device]
         if made:
             connection.execute(sa.insert(store.animation_log), [_parts(vote) | {"day": day, "reaction": NONE, "count": 1} for vote in made])

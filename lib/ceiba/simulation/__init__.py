@@ -11,4 +11,5 @@ CATALOG_FILES = (
     "simulation/bat_species.csv",
     "simulation/class_traits.csv",
     "simulation/endmember_spectra.csv",
+    "simulation/reactions.yml",
 )
