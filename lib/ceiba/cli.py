@@ -26,7 +26,8 @@ app.add_typer(area_app, name="area")
 # Where no terminal tells its width (logs, CI) tables need more than 80 columns.
 console = Console(width=None if sys.stdout.isatty() else 170)
 app.add_typer(make_review_app(console), name="review")
-app.add_typer(make_reactions_app(console), name="reactions")
+reactions_app = make_reactions_app(console)
+app.add_typer(reactions_app, name="reactions")
 errors = Console(stderr=True)
 log = logging.getLogger("ceiba")
 
@@ -249,6 +250,22 @@ def serve(
     from ceiba.serving import serve as serve_all
 
     serve_all(host=host, port=port, dashboards=dashboards)
+
+
+@reactions_app.command("simulate")
+def simulate_people(
+    area: Annotated[str, typer.Option(help="The simulated area; real places are refused.")] = "simulated",
+    people: Annotated[int, typer.Option(min=1, max=100_000, help="How many take part.")] = 400,
+) -> None:
+    """Let invented people react to the simulated area, to show or to try what is done with reactions."""
+    from ceiba.react2eo.settings import Settings
+    from ceiba.samples import find_sample
+    from ceiba.simulation.reactions import Crowd, find_simulated_place, simulate_reactions, true_shares
+
+    place = find_simulated_place(area)
+    shares = true_shares(find_sample(place.area).path("truth"))
+    said = simulate_reactions(Settings.from_environment().reactions_url, place.name, shares, crowd=Crowd(people=people))
+    console.print(f"{len(said)} simulated opinions on {place.name}; take them away with: ceiba reactions remove {place.name}")
 
 
 @area_app.command(

@@ -54,7 +54,7 @@ def test_an_opinion_is_given_once_and_follows_the_share(shares):
     assert not opinions.duplicated(["person", "layer", "cell"]).any()
     assert (opinions["later"] == opinions["verdict"]).all()
     seen = opinions.merge(shares, on=["layer", "cell"])
-    largest = seen[seen["area_share"] > 0.3].groupby("layer").agg(liked=("verdict", lambda each: (each > 0).mean()), share=("share", "first"))
+    largest = seen[seen["area_share"] > 0.3].assign(liked=seen["verdict"] > 0).groupby("layer")[["liked", "share"]].mean()
     assert (largest["liked"] - largest["share"]).abs().max() < 0.06
 
 
@@ -80,6 +80,22 @@ def test_a_real_place_is_refused_before_anything_is_written(url, shares, tmp_pat
     with pytest.raises(AreaError, match="'romania' is no place of a simulated area"):
         simulate_reactions(url, "romania", shares)
     assert not (tmp_path / "reactions.sqlite").exists()
+
+
+def test_command_writes_to_the_database_of_the_deployment_when_asked(url, area_folder, monkeypatch):
+    from typer.testing import CliRunner
+
+    from ceiba import samples
+    from ceiba.cli import app
+
+    monkeypatch.setenv("CEIBA_REACTIONS_URL", url)
+    made = samples.Sample("simulated", {}, "made", "0", folder=area_folder)
+    monkeypatch.setattr(samples, "find_sample", lambda name: made)
+    answer = CliRunner().invoke(app, ["reactions", "simulate", "--area", "romania"])
+    assert isinstance(answer.exception, AreaError)
+    answer = CliRunner().invoke(app, ["reactions", "simulate", "--people", "60"])
+    assert answer.exit_code == 0, answer.output
+    assert len(history_of(url)) > 5
 
 
 def test_devices_are_called_simulated_and_kept_as_everybody_s(url, shares):
