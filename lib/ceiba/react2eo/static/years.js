@@ -43,6 +43,7 @@ export function followYears({ slider, single, ends, large, status }) {
     const { layer, period, playing, waiting } = state;
     large.value.textContent = period ? periodText(period) : "";
     large.box.classList.toggle("is-waiting", waiting);
+    large.box.classList.toggle("is-empty", !period);
     large.box.classList.toggle("is-long", period.length > 4);
     const at = layer.periods.indexOf(period);
     cursor.hidden = at < 0;
