@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from ceiba.react2eo import limiter
 from ceiba.react2eo.addresses import choose_client, network_key, read_hop
 from ceiba.react2eo.limiter import CrowdedError, MinuteBuckets, TokenBuckets, Turns
 
@@ -118,35 +119,52 @@ def test_memory_is_bounded_and_who_comes_often_is_remembered():
     assert len(buckets._states) == 100
 
 
-def test_one_who_floods_waits_behind_oneself_and_nobody_else():
-    async def scenario() -> list[str]:
-        turns, order = Turns(2, waiting_each=50, waiting=1000, patience_s=5), []
+def test_one_who_floods_waits_behind_everybody_else():
+    async def scenario() -> tuple[list[str], int]:
+        turns, order, most = Turns(3, each=2, waiting_each=50, waiting=1000, patience_s=5), [], 0
 
         async def work(name: str) -> None:
+            nonlocal most
             await turns.enter(name)
             order.append(name)
+            most = max(most, turns._held["flood"])
             await asyncio.sleep(0.001)
-            turns.leave()
+            turns.leave(name)
 
         tasks = [asyncio.create_task(work("flood")) for _ in range(52)]
         await asyncio.sleep(0)
         with pytest.raises(CrowdedError) as caught:
             await turns.enter("flood")
         assert caught.value.own
-        tasks += [asyncio.create_task(work(name)) for name in ("one", "two", "one")]
+        tasks += [asyncio.create_task(work(name)) for name in ("one", "two", "one", "two", "one", "one")]
         await asyncio.gather(*tasks)
-        assert turns.queued == 0 and turns._free == 2
-        return order
+        assert turns.queued == 0 and turns._free == 3 and not turns._held
+        return order, most
 
-    order = run_apart(scenario())
-    assert len(order) == 55
-    # Two of the flood were at work, one goes first as it waited for longer, then everybody has a turn.
-    assert order.index("one") <= 4 and order.index("two") <= 5
+    order, most = run_apart(scenario())
+    assert len(order) == 58 and most == 2, "it never holds all places"
+    assert order[:2] == ["flood", "flood"]
+    # Two of the flood were at work already; until everybody else is done, it has few turns more.
+    last = max(position for position, name in enumerate(order) if name != "flood")
+    assert last <= 11
+
+
+def test_what_a_client_had_long_ago_counts_no_longer(monkeypatch):
+    monkeypatch.setattr(limiter, "FORGET_S", -1)
+
+    async def scenario() -> int:
+        turns = Turns(1, each=1, waiting_each=5, waiting=5, patience_s=1)
+        for number in range(1000):
+            await turns.enter(number)
+            turns.leave(number)
+        return len(turns._served)
+
+    assert run_apart(scenario()) == 1
 
 
 def test_who_waits_too_long_or_goes_away_leaves_no_place_behind():
     async def scenario() -> None:
-        turns = Turns(1, waiting_each=5, waiting=3, patience_s=0.05)
+        turns = Turns(1, each=1, waiting_each=5, waiting=3, patience_s=0.05)
         await turns.enter("a")
         with pytest.raises(CrowdedError) as caught:
             await turns.enter("b")
@@ -157,17 +175,17 @@ def test_who_waits_too_long_or_goes_away_leaves_no_place_behind():
             await turns.enter("f")  # everybody's queue is full
         gone[0].cancel()
         await asyncio.sleep(0)
-        turns.leave()
+        turns.leave("a")
         await gone[1]
         gone[2].cancel()
         await asyncio.gather(*gone, return_exceptions=True)
-        turns.leave()
-        assert turns._free == 1 and turns.queued == 0
+        turns.leave("d")
+        assert turns._free == 1 and turns.queued == 0 and not turns._held
         # Granted in the very moment in which the waiting task is cancelled: the place comes back.
         await turns.enter("a")
         late = asyncio.create_task(turns.enter("b"))
         await asyncio.sleep(0)
-        turns.leave()
+        turns.leave("a")
         late.cancel()
         await asyncio.gather(late, return_exceptions=True)
         assert turns._free == 1

@@ -8,13 +8,15 @@ import asyncio
 import math
 import threading
 import time
-from collections import OrderedDict, deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Hashable
 
 from ceiba import labels
 from ceiba.errors import CeibaError
 
 MINUTE_S = 60.0
+FORGET_S = 10.0
+"""After so long only half of what a client had still counts against it [s]."""
 CLIENTS = 20_000
 """Clients that are remembered; the one that was quiet for longest is forgotten first."""
 
@@ -76,25 +78,28 @@ class CrowdedError(Exception):
 
 
 class Turns:
-    """Places at work of which only so much may go on at once; those who wait get in client by client, each in turn.
+    """Places at work of which only so much may go on at once; of those who wait, who had least of late is next.
 
-    However much one client asks for, another one waits for no more than one place to become free.
+    One client never holds all places, and however much it asks for, others go first: it gets what nobody else needs.
 
     Parameters
     ----------
-    at_once
-        Places.
+    at_once, each
+        Places, and how many of them one client may hold.
     waiting_each, waiting
         How many may wait of one client, and of all.
     patience_s
         How long one waits [s].
     """
 
-    def __init__(self, at_once: int, *, waiting_each: int, waiting: int, patience_s: float):
-        self.waiting_each, self.waiting, self.patience_s = waiting_each, waiting, patience_s
+    def __init__(self, at_once: int, *, each: int, waiting_each: int, waiting: int, patience_s: float):
+        self.each, self.waiting_each, self.waiting, self.patience_s = each, waiting_each, waiting, patience_s
         self._free = at_once
-        self._queues: OrderedDict[Hashable, deque[asyncio.Future]] = OrderedDict()
+        self._held: Counter[Hashable] = Counter()
+        self._queues: dict[Hashable, deque[asyncio.Future]] = {}
         self._count = 0
+        self._served: Counter[Hashable] = Counter()
+        self._since_s = time.monotonic()
 
     @property
     def queued(self) -> int:
@@ -103,8 +108,8 @@ class Turns:
 
     async def enter(self, key: Hashable) -> None:
         """Wait for a place, to be given back by :meth:`leave`; raises :class:`CrowdedError`."""
-        if self._free > 0:
-            self._free -= 1
+        if self._free > 0 and self._held[key] < self.each:
+            self._take(key)
             return
         queue = self._queues.get(key)
         if queue is not None and len(queue) >= self.waiting_each:
@@ -119,25 +124,39 @@ class Turns:
                 await place
         except BaseException as error:
             if place.done() and not place.cancelled():
-                self.leave()
+                self.leave(key)
             else:
                 self._withdraw(key, place)
             if isinstance(error, TimeoutError):
                 raise CrowdedError(own=False) from error
             raise
 
-    def leave(self) -> None:
-        """Give a place back: to the client that has waited for longest since its last turn."""
-        while self._queues:
-            key, queue = self._queues.popitem(last=False)
-            place = queue.popleft()
-            self._count -= 1
-            if queue:
-                self._queues[key] = queue
-            if not place.done():
-                place.set_result(None)
-                return
+    def leave(self, key: Hashable) -> None:
+        """Give a place back; it goes to the client among those waiting that had fewest places of late."""
         self._free += 1
+        self._held[key] -= 1
+        if not self._held[key]:
+            del self._held[key]
+        while self._free > 0:
+            able = [each for each in self._queues if self._held[each] < self.each]
+            if not able:
+                return
+            # Of those who had as many, the one that has waited for longest: a dictionary keeps the order of arrival.
+            chosen = min(able, key=self._served.__getitem__)
+            place = self._queues[chosen][0]
+            self._withdraw(chosen, place)
+            if not place.done():
+                self._take(chosen)
+                place.set_result(None)
+
+    def _take(self, key: Hashable) -> None:
+        self._free -= 1
+        self._held[key] += 1
+        now = time.monotonic()
+        if now - self._since_s > FORGET_S or len(self._served) > CLIENTS:
+            self._since_s = now
+            self._served = Counter({each: count // 2 for each, count in self._served.items() if count > 1})
+        self._served[key] += 1
 
     def _withdraw(self, key: Hashable, place: asyncio.Future) -> None:
         queue = self._queues.get(key)

@@ -41,23 +41,24 @@ BUSY_S = 5
 
 @dataclass(frozen=True)
 class Place:
-    """How much of a kind of request is worked on at once, and how many of them may wait for how long."""
+    """How much of a kind of request is worked on at once, in all and of one client, and how many may wait for how long."""
 
     at_once: int
+    each: int
     waiting_each: int
     waiting: int
-    patience_s: float
+    patience_s: float = 20.0
     after_tiles: bool = False
 
 
 PLACES: Mapping[str, Place] = {
-    "tiles": Place(max(8, min(2 * CORES, 12)), 200, 2000, 20),
-    "external": Place(6, 100, 500, 20),
-    "wms": Place(max(2, min(CORES, 4)), 32, 200, 20),
-    "slices": Place(max(1, min(CORES // 2, 2)), 4, 24, 20, after_tiles=True),
-    "animations": Place(4, 4, 24, 20, after_tiles=True),
-    "reactions": Place(8, 100, 1000, 20),
-    "dashboards": Place(2, 8, 40, 20, after_tiles=True),
+    "tiles": Place(max(6, min(2 * CORES, 12)), max(2, min(CORES, 6)), 200, 2000),
+    "external": Place(6, 4, 100, 500),
+    "wms": Place(max(2, min(CORES, 4)), max(1, min(CORES - 1, 3)), 32, 200),
+    "slices": Place(2, 1, 4, 24, after_tiles=True),
+    "animations": Place(4, 2, 4, 24, after_tiles=True),
+    "reactions": Place(8, 4, 100, 1000),
+    "dashboards": Place(2, 1, 8, 40, after_tiles=True),
 }
 """Kinds of request that cost; those that are not here cost little and start at once. Together they leave some of Starlette's 40
 threads to these."""
@@ -98,7 +99,9 @@ class Protection:
         self.body_kb = limits["body_kb"]
         self._buckets = {kind: TokenBuckets(number) for kind, number in limits.items() if kind not in {"device", "body_kb"}}
         self._turns = {
-            kind: Turns(place.at_once, waiting_each=place.waiting_each, waiting=place.waiting, patience_s=place.patience_s)
+            kind: Turns(
+                place.at_once, each=place.each, waiting_each=place.waiting_each, waiting=place.waiting, patience_s=place.patience_s
+            )
             for kind, place in PLACES.items()
         }
         self._refusals = TokenBuckets(PATIENT_REFUSALS)
@@ -152,14 +155,14 @@ class Protection:
             nonlocal entered
             if entered:
                 entered = False
-                turns.leave()
+                turns.leave(key)
             await send(message)
 
         try:
             await self.app(scope, receive, send_and_leave)
         finally:
             if entered:
-                turns.leave()
+                turns.leave(key)
 
     async def _let_tiles_go_first(self) -> None:
         deadline = time.monotonic() + HOLD_S
