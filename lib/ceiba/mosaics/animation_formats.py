@@ -69,7 +69,7 @@ def write_gif(indices: Sequence[np.ndarray], palette: np.ndarray, durations_ms: 
     """
     used = np.zeros(256, bool)
     for frame in indices:
-        used[np.unique(frame)] = True
+        used |= np.bincount(frame.ravel(), minlength=256) > 0
     free = None if used.all() else int(np.flatnonzero(~used)[-1])
     height, width = indices[0].shape
     content = io.BytesIO()

@@ -211,11 +211,12 @@ def _make_sheet(view: View, pictures: Sequence[np.ndarray]):
     occurring = np.flatnonzero(counts).tolist()
     options = {"notes": view.notes, "pixel_size_m": view.pixel_size_m, "language": view.language}
     if layer.kind == "classes":
-        frequent = sorted(occurring, key=lambda code: -counts[code])
+        frequent = sorted((code for code in occurring if code != NODATA), key=lambda code: -counts[code])
         if len(frequent) > MOST_NAMES:
             others = labels.text("react2eo.more_classes", view.language).format(count=len(frequent) - MOST_NAMES)
             options["notes"] = [others, *view.notes]
-        return thematic_sheet(shape, legend=layer.legend, shown=sorted(frequent[:MOST_NAMES]), width_px=view.width, **options)
+        named = sorted({*frequent[:MOST_NAMES], *set(occurring) & {NODATA}})
+        return thematic_sheet(shape, legend=layer.legend, shown=named, width_px=view.width, **options)
     units = layer.measurements[0].units
     stops = [(value, f"{value:g}" if units == "1" else f"{value:g} {units}") for value, _ in layer.style.stops]
     return scale_sheet(shape, style=layer.style, stops=stops, unknown=0 in occurring, **options)

@@ -133,6 +133,7 @@ async def create_animation(request: Request, response: Response, plan: Annotated
     """Frames of all periods from the first to the last, as the map shows them, with year, scale, colors and source."""
     animations: Animations = request.app.state.animations
     made = animations.find(plan)
+    request.app.state.metrics.count_cache("animations", hit=made is not None)
     if made:
         response.status_code = 200
     else:

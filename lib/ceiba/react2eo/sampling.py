@@ -50,14 +50,18 @@ def fill(target: np.ndarray, raster: Raster, positions: Positions, *, classes: b
     classes
         Whether values are taken from the nearest pixel instead of being interpolated between four.
     """
+    located = None
     for path, bands in group_by_file(raster.bands).items():
         places, numbers = [place for place, _ in bands], [band.number for _, band in bands]
         shape = READERS.describe(path)
-        column, row = _in_pixels(shape, positions)
-        inside = (column > -EDGE_PX) & (column < shape.width + EDGE_PX) & (row > -EDGE_PX) & (row < shape.height + EDGE_PX)
-        if not inside.any():
+        grid = (shape.width, shape.height, shape.left, shape.top, shape.pixel)
+        if located != grid:  # most files of a product have the same one
+            located = grid
+            column, row = _in_pixels(shape, positions)
+            inside = (column > -EDGE_PX) & (column < shape.width + EDGE_PX) & (row > -EDGE_PX) & (row < shape.height + EDGE_PX)
+            whole = bool(inside.all())
+        if not (whole or inside.any()):
             continue
-        whole = bool(inside.all())
         stack, map_x, map_y = _read(path, shape, numbers, column, row, positions.step, classes)
         nodata = bands[0][1].nodata if shape.nodata is None else shape.nodata
         for place, values in zip(places, stack, strict=True):
