@@ -89,7 +89,9 @@ def test_every_operation_is_described(module_client):
         ids.append(operation["operationId"])
         assert group != "other" and operation["summary"], f"{where} has no tag that the list knows, or no summary"
         for language in labels.LANGUAGES:
-            assert f"react2eo.{summary_key(operation)}" in labels.load_labels(language), f"{where}: what it does, in {language}"
+            assert f"react2eo.{summary_key(operation)}" in labels.load_labels(language), (
+                f"write what {where} does into catalogs/labels/{language}/react2eo.yml, for the list at /api"
+            )
         for code, answer in operation["responses"].items():
             assert answer["description"], f"{where} {code}"
             if code.startswith("2"):

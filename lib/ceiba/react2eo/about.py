@@ -57,6 +57,6 @@ def show_decision(
     region: Annotated[str, Query(max_length=100, description="Name of a region.")] = "",
     lon: Annotated[float | None, Query(ge=-180, le=180, description="Longitude [degrees].")] = None,
     lat: Annotated[float | None, Query(ge=-90, le=90, description="Latitude [degrees].")] = None,
-) -> None:
+) -> dict[str, object]:
     """Room for the sheet that the integrity stage will provide; until then always 404 with a word."""
     raise NotFoundError("no decision sheets are provided by this server yet; /api/slices gives series and statistics of a place")
