@@ -16,7 +16,7 @@ def create_server_app(*, dashboards: bool = True) -> FastAPI:
     if dashboards:
         from ceiba.dashboards.server import add_dashboards
 
-        add_dashboards(app)
+        add_dashboards(app, read_metrics=app.state.metrics.text)
     return app
 
 

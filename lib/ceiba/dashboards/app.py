@@ -106,7 +106,10 @@ class Explorer(pn.viewable.Viewer):
     @param.depends("language")
     def links(self) -> pn.viewable.Viewable:
         """Ways to the app and to the reactions."""
-        ways = {"app": f"/?language={self.language}", "reactions": f"/dashboards/reactions?language={self.language}"}
+        ways = {
+            "app": f"/?language={self.language}", "reactions": f"/dashboards/reactions?language={self.language}",
+            "service": f"/dashboards/service?language={self.language}",
+        }  # fmt: skip
         return link_line({labels.text(f"dashboards.link_{name}", self.language): address for name, address in ways.items()})
 
     @param.depends("language")

@@ -1,6 +1,7 @@
 """The dashboards of Panel as a part of the web server."""
 
 import importlib.util
+from collections.abc import Callable
 from pathlib import Path
 
 from fastapi import FastAPI
@@ -8,11 +9,18 @@ from fastapi.staticfiles import StaticFiles
 
 PATH = "/dashboards"
 REACTIONS_PATH = f"{PATH}/reactions"
+SERVICE_PATH = f"{PATH}/service"
 EXTENSIONS = {"geoviews": "dist", "ipywidgets_bokeh": "dist"}
 
 
-def add_dashboards(app: FastAPI) -> None:
-    """Put the dashboards at ``/dashboards`` of an application, that of reactions below it; they load no scripts from elsewhere."""
+def add_dashboards(app: FastAPI, *, read_metrics: Callable[[], str] | None = None) -> None:
+    """Put the dashboards at ``/dashboards`` of an application, the others below it; they load no scripts from elsewhere.
+
+    Parameters
+    ----------
+    read_metrics
+        Gives the figures of the server in the text format of Prometheus; without it there is no dashboard of the service.
+    """
     for name, folder in EXTENSIONS.items():
         # bokeh-fastapi serves only the extensions that were imported when it starts, and answers 404 for others.
         location = importlib.util.find_spec(name)
@@ -22,12 +30,15 @@ def add_dashboards(app: FastAPI) -> None:
 
     from ceiba.dashboards.app import build_app
     from ceiba.dashboards.reactions import build_reactions
+    from ceiba.dashboards.service import build_service
 
     pages = {
         PATH: lambda: build_app(links=True, **read_query("area", "language")),
         REACTIONS_PATH: lambda: build_reactions(**read_query("region", "layer", "language")),
     }
-    add_applications(pages, app=app, title={PATH: "Ceiba", REACTIONS_PATH: "Ceiba"})
+    if read_metrics is not None:
+        pages[SERVICE_PATH] = lambda: build_service(read_metrics, **read_query("language"))
+    add_applications(pages, app=app, title=dict.fromkeys(pages, "Ceiba"))
 
 
 def read_query(*names: str) -> dict[str, str]:

@@ -59,7 +59,8 @@ class Metrics:
         self._failures = Counter("ceiba_failures", "Errors that nobody expected.", registry=self.registry)
         self._caches = Counter("ceiba_cache_requests", "Look-ups in caches.", ["cache", "result"], registry=self.registry)
         self._reactions = Counter("ceiba_reactions_acknowledged", "Reactions acknowledged.", registry=self.registry)
-        Gauge("ceiba_start_seconds", "When the server started [s since 1970].", registry=self.registry).set(time.time())
+        started_s = time.monotonic()
+        self.watch("ceiba_uptime_seconds", "Time since the server started [s].", lambda: time.monotonic() - started_s)
         ProcessCollector(registry=self.registry)
 
     def text(self) -> str:
