@@ -1,28 +1,30 @@
 """React-2-EO in real browsers, from the real server, on a small store of twenty years."""
 
 import importlib.util
-import os
 import shutil
-import socket
-import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
-import gallery
 import pytest
 
-# Not a package: pytest imports each file by itself.
-_specification = importlib.util.spec_from_file_location("watched_pages", Path(__file__).with_name("watched_pages.py"))
-watched_pages = importlib.util.module_from_spec(_specification)
-sys.modules["watched_pages"] = watched_pages
-_specification.loader.exec_module(watched_pages)
+
+def load(name: str) -> ModuleType:
+    """A module beside this file: the folder is no package, and pytest imports each test by itself."""
+    specification = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
+    module = importlib.util.module_from_spec(specification)
+    sys.modules[name] = module
+    specification.loader.exec_module(module)
+    return module
+
+
+watched_pages, decades = load("watched_pages"), load("decades")
+load("page_checks")
+load("firefox")
 
 CHROMIUM = Path(shutil.which("chromium") or "/usr/bin/chromium")
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
-YEARS = range(2001, 2021)
-TILE_M = 1920
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -33,54 +35,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.slow)
 
 
-def write_decades(store: Path) -> None:
-    """Greenness and land cover of one tile in twenty years, and natural color of the last three."""
-    from ceiba.grids import Period, find_area
-
-    described = gallery.AREA_FILE | {"places": {"land": dict(gallery.AREA_FILE["places"]["land"])}}
-    described["places"]["land"] |= {"rows": {0: ["0-0"]}, "tile_size_m": TILE_M, "years": [YEARS[0], YEARS[-1]]}
-    home = store / "areas" / gallery.AREA
-    home.mkdir(parents=True)
-    (home / "area.yml").write_text(gallery.yaml.safe_dump(described, sort_keys=False), "utf-8")
-    (home / "catalog.yml").write_text("sources: {}\n", "utf-8")
-    (place,) = find_area(gallery.AREA).places
-    (tile,) = place.tiles
-    for year in YEARS:
-        for name, resolution_m in (("ndvi", 20), ("land_cover", 20)):
-            gallery.write_raster(name, tile, Period(year, year), resolution_m)
-
-
 @pytest.fixture(scope="session")
-def decades() -> Iterator[dict[str, str]]:
+def react_store() -> Iterator[dict[str, str]]:
     """Settings of the store of twenty years."""
-    folder = Path(tempfile.mkdtemp(prefix="ceiba-decades-"))
-    folder.chmod(0o755)  # the database's own system user must reach it
-    settings = {"CEIBA_STORE": str(folder / "store"), "CEIBA_LOCAL": "", "CEIBA_DB_URL": ""}
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in settings.items():
-            patch.setenv(name, value)
-        write_decades(folder / "store")
-    yield settings
-    shutil.rmtree(folder, ignore_errors=True)
+    with decades.make_decades() as settings:
+        yield settings
 
 
 @pytest.fixture(scope="session")
-def react_url(decades) -> Iterator[str]:
+def react_url(react_store) -> Iterator[str]:
     """Address of the real server on that store, without the dashboards."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "ceiba.cli", "serve", "--no-dashboards", "--port", str(port)]
-    server = subprocess.Popen(command, env=os.environ | decades, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    try:
-        gallery.wait_until_healthy(server, f"http://127.0.0.1:{port}/health")
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        server.terminate()
-        try:
-            server.wait(timeout=20)
-        except subprocess.TimeoutExpired:
-            server.kill()
+    with decades.serve_store(react_store, "--no-dashboards") as address:
+        yield address
 
 
 @pytest.fixture(scope="session")
@@ -111,3 +77,9 @@ def open_profile(chromium, react_url) -> Iterator:
     yield make
     for context in profiles:
         context.close()
+
+
+@pytest.fixture(scope="session")
+def axe():
+    """The rules of axe-core, for Chromium."""
+    return pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed").Axe()

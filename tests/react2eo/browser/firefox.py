@@ -84,6 +84,11 @@ class Page:
         """Load the page again."""
         self.call("browsingContext.reload", context=self.context, wait="complete")
 
+    def set_offline(self, offline: bool) -> None:
+        """Take the network away from the tab, or give it back."""
+        conditions = {"type": "offline"} if offline else None
+        self.call("emulation.setNetworkConditions", networkConditions=conditions, contexts=[self.context])
+
     def evaluate(self, expression: str) -> object:
         """Value of an expression, or of what its promise gives, by way of JSON."""
         wrapped = f"(async () => JSON.stringify((await ({expression})) ?? null))()"
@@ -94,14 +99,13 @@ class Page:
             raise BidiError(f"{expression[:200]}: {result['exceptionDetails']['text']}")
         return json.loads(result["result"]["value"])
 
-    def wait_for(self, expression: str, *, patience_s: float = 30) -> object:
-        """Wait until an expression is true; returns its value."""
+    def wait_for(self, expression: str, *, patience_s: float = 30) -> None:
+        """Wait until an expression, or what its promise gives, is true."""
         deadline = time.monotonic() + patience_s
-        while not (value := self.evaluate(expression)):
+        while not self.evaluate(f"Promise.resolve({expression}).then(Boolean)"):
             if time.monotonic() > deadline:
                 raise BidiError(f"not true within {patience_s:g} s: {expression}")
             time.sleep(0.1)
-        return value
 
     def click(self, selector: str) -> None:
         """A real click in the middle of an element, which must be what lies on top there."""

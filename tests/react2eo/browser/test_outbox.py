@@ -110,6 +110,21 @@ def test_without_network_reactions_wait_in_order(profile, server):
     assert len(server.received) == 3, "sent as soon as the network is back"
 
 
+def test_a_vote_is_changed_where_it_was_made(profile, server):
+    page = open_outbox(profile)
+    moved = VIEW | {"bounds": [-90.49, 20.11, -90.39, 20.21]}
+    elsewhere = VIEW | {"bounds": [-90.45, 20.15, -90.35, 20.25]}
+    send(page, VIEW, "like")
+    wait_until_sent(page)
+    assert present(page, moved)["reaction"] == "like", "four fifths of both show the same"
+    assert present(page, elsewhere)["reaction"] is None
+    assert present(page, moved | {"last": "2019"})["reaction"] is None
+    send(page, moved, "none")
+    wait_until_sent(page)
+    assert server.received[-1]["view"] == VIEW, "another cell's vote could not take the first one back"
+    assert present(page, VIEW)["reaction"] is None
+
+
 def test_what_may_have_arrived_is_sent_again_under_its_id(profile, server):
     page = open_outbox(profile)
     server.answers = ["lost", 503, 429]

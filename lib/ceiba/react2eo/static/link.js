@@ -25,7 +25,8 @@ export function readLink(address = location) {
 export function writeLink(map) {
   const { lat, lng } = map.getCenter();
   const parts = {
-    theme: state.theme.name,
+    // The first theme is what an address without one opens, from what the page has asked for already.
+    ...(state.theme.name === state.themes[0].name ? {} : { theme: state.theme.name }),
     region: state.region.name,
     layer: state.layer.name,
     years: `${state.first}..${state.last}`,

@@ -13,6 +13,9 @@ const { CHANNEL, add, change, exclusively, flush, read, viewKey } = self.reactio
 const NAME = "react2eo.device";
 const TOKEN = /^[\w-]{22,64}$/;
 const SYNC = "react2eo-reactions";
+const SAME = ["region", "layer", "first", "last"];
+const ALIKE = 0.6;
+const OFFLINE_MS = 30_000;
 
 export const outbox = new EventTarget();
 export { viewKey };
@@ -62,11 +65,15 @@ function writeLocal(token) {
 
 export async function sendReaction(view, reaction, { near = null } = {}) {
   if (!["like", "dislike", "none"].includes(reaction)) throw new TypeError(`reaction ${reaction}; use like, dislike or none`);
-  const entry = { id: makeId(), device: await deviceToken(), view, subject: view.subject, reaction, near: roundNear(near) };
+  const known = await findVote(view);
+  // A vote is changed where it was made: a little beside it would be another one.
+  const about = known?.view ?? view;
+  const subject = known?.subject || view.subject;
+  const entry = { id: makeId(), device: await deviceToken(), view: about, subject, reaction, near: roundNear(near) };
   const vote = await add(entry);
   const state = describe(vote);
-  emit("change", { key: vote.key, view, ...state });
-  channel.postMessage({ type: "change", key: vote.key, view, ...state });
+  emit("change", { key: vote.key, view: about, ...state });
+  channel.postMessage({ type: "change", key: vote.key, view: about, ...state });
   sendWaiting();
   registerSync();
   return state;
@@ -77,15 +84,32 @@ export function removeReaction(view, options) {
 }
 
 export async function presentReaction(view) {
-  const key = viewKey(view);
-  const vote = await read(["votes"], async (store, ask) => {
-    const own = await ask(store("votes").get(key));
-    if (own || !view.subject) return own;
-    return (await ask(store("votes").index("subject").getAll(view.subject))).at(-1);
-  });
+  const vote = await findVote(view);
   if (vote) return describe(vote);
   const reaction = view.subject && navigator.onLine !== false ? await askServer(view.subject) : null;
   return { reaction, pending: false, subject: view.subject ?? "" };
+}
+
+// What this device has said of a view, or of one that is the same to the eye.
+async function findVote(view) {
+  const votes = await read(["votes"], (store, ask) => ask(store("votes").getAll()));
+  votes.sort((a, b) => b.at - a.at);
+  const key = viewKey(view);
+  const same = (vote) => vote.key === key;
+  const told = (vote) => Boolean(view.subject) && vote.subject === view.subject;
+  const near = (vote) => SAME.every((name) => vote.view[name] === view[name]) && overlap(vote.view.bounds, view.bounds) > ALIKE;
+  return votes.find(same) ?? votes.find(told) ?? votes.find(near);
+}
+
+// Common part of two views, of all that they show.
+function overlap(a, b) {
+  const common = (Math.min(a[2], b[2]) - Math.max(a[0], b[0])) * (Math.min(a[3], b[3]) - Math.max(a[1], b[1]));
+  if (a[2] < b[0] || b[2] < a[0] || common <= 0) return 0;
+  return common / (area(a) + area(b) - common);
+}
+
+function area([west, south, east, north]) {
+  return (east - west) * (north - south);
 }
 
 // What this device said before its own notes were cleared; unknown where there is no answer.
@@ -106,7 +130,10 @@ export function countWaiting() {
 // `now` asks even where a wait is not over: the network has just come back.
 export async function sendWaiting({ now = false } = {}) {
   clearTimeout(timer);
-  if (navigator.onLine === false) return;
+  if (navigator.onLine === false) {
+    timer = setTimeout(sendWaiting, OFFLINE_MS); // should the browser not tell when the network is back
+    return;
+  }
   const next = await flush({ now });
   clearTimeout(timer);
   if (next) timer = setTimeout(sendWaiting, Math.max(next - Date.now(), 50));

@@ -88,6 +88,7 @@
       const known = await ask(store("votes").get(key));
       const vote = {
         key,
+        view: entry.view,
         subject: entry.subject ?? known?.subject ?? "",
         reaction: entry.reaction === "none" ? null : entry.reaction,
         confirmed: known?.confirmed ?? null,

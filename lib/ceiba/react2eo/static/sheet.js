@@ -26,6 +26,8 @@ export class Sheet {
     this.element.dataset.height = height;
     this.handle.setAttribute("aria-expanded", String(height !== "peek"));
     this.body.inert = height === "peek" && !this.isPanel;
+    // What the sheet lies on cannot be seen, so it takes no focus either.
+    for (const id of ["side", "year"]) document.getElementById(id).inert = height === "full" && !this.isPanel;
     this.element.style.height = this.isPanel ? "" : `${this.pixels(height)}px`;
     this.onResize(this);
   }

@@ -144,9 +144,16 @@ async function answerFresh(event) {
     if (answer.status === 200 && answer.type === "basic") await keepFresh(cache, event.request.url, answer.clone());
     return answer;
   });
-  if (!known) return asked;
+  if (!known) return asked.catch((error) => findSimilar(cache, event.request.url, error));
   event.waitUntil(asked.catch(() => undefined)); // without network what was seen last is all there is
   return known;
+}
+
+// Without network another theme's list is better than none.
+async function findSimilar(cache, url, error) {
+  const similar = await cache.match(url, { ignoreVary: true, ignoreSearch: true });
+  if (similar) return similar;
+  throw error;
 }
 
 async function keepFresh(cache, url, answer) {
