@@ -99,7 +99,7 @@ def _draw(look: Look) -> tuple[bytes, tuple[int, int]]:
     y = _write(draw, look.notes, load_font(SMALL_PX, bold=True), y)
     content = io.BytesIO()
     picture = sheet.crop((0, 0, WIDTH_PX, y + MARGIN_PX - GAP_PX))
-    picture.save(content, "PNG", optimize=True)
+    picture.save(content, "PNG")
     return content.getvalue(), picture.size
 
 
