@@ -2,6 +2,7 @@
 
 import datetime
 import os
+import random
 from collections import defaultdict
 
 import h3
@@ -167,28 +168,36 @@ def test_who_leaves_leaves_with_four_others_and_four_stay_at_least():
     assert publication.find_leavers([*members, members[0], b"x"], opinions[:6]) == opinions[1:6]
 
 
+# Runs of neighbors, so that those who came together often leave together, in part, or with others.
+DEVICES = st.builds(lambda first, count: list(range(first, min(first + count, 14))), st.integers(0, 9), st.integers(1, 8))
+REFRESH = st.tuples(st.just("publish"), st.sampled_from([True, True, False]))
+
+
+def votes_of(reactions, *, layers=("ndvi",), cells=(CELL, CELL, CELL, SIBLING, FAR, WIDE), years=("2020",)):
+    chosen = (st.sampled_from(each) for each in (reactions, cells, layers, years))
+    return st.tuples(st.just("vote"), DEVICES, *chosen)
+
+
 ACTIONS = st.lists(
     st.one_of(
-        st.tuples(
-            st.just("vote"),
-            st.lists(st.integers(0, 17), min_size=1, max_size=9),
-            st.sampled_from([1, -1, 0]),
-            st.sampled_from([CELL, CELL, SIBLING, FAR, WIDE]),
-            st.sampled_from(["ndvi", "ndvi", "water"]),
-            st.sampled_from(["2019", "2020"]),
-        ),
-        st.tuples(st.just("publish"), st.booleans()),
+        votes_of([1, -1]),
+        votes_of([0, 0, 1], cells=[CELL]),
+        votes_of([1, -1, 0], layers=["ndvi", "water"], years=["2019", "2020"]),
+        REFRESH,
+        REFRESH,
     ),
-    min_size=4,
-    max_size=30,
+    min_size=6,
+    max_size=24,
 )
 
 
-def play(desk, actions, change=lambda device, reaction: reaction) -> list[tuple[dict, list]]:
+def play(desk, actions, change=lambda device, reaction: reaction, *, fresh=True) -> list[tuple[dict, list]]:
     """Do it all; returns each download with the rows of opinions that are in it, devices by number."""
-    desk.clear()
+    if fresh:
+        desk.clear()
+        actions = [*actions, ("publish", True)]
     downloads, numbers = [], {}
-    for action, *rest in [*actions, ("publish", True)]:
+    for action, *rest in actions:
         if action == "vote":
             devices, reaction, cell, layer, last = rest
             desk.vote_each({device: change(device, reaction) for device in devices}, cell=cell, layer=layer, last=last)
@@ -196,7 +205,7 @@ def play(desk, actions, change=lambda device, reaction: reaction) -> list[tuple[
         desk.publish(roll_up=rest[0])
         with desk.engine.connect() as connection:
             if not numbers and (secret := terms.read_secret(connection, "2026-Q2")):
-                numbers = {terms.hide_device(secret, f"device-{number}"): number for number in range(18)}
+                numbers = {terms.hide_device(secret, f"device-{number}"): number for number in range(14)}
             rows = connection.execute(store.counted.select()).mappings().all()
         rows = [dict(row) | {"device": numbers[row["device"]]} for row in rows]
         downloads.append((read_all(desk), rows))
@@ -214,51 +223,70 @@ EXAMPLES = int(os.environ.get("CEIBA_PUBLICATION_EXAMPLES", "20"))
 RANDOM = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
-@RANDOM
-@given(actions=ACTIONS)
-def test_figures_are_sums_over_opinions_each_in_one_unit_of_five_devices(desk, actions):
-    for download, rows in play(desk, actions):
-        sums = defaultdict(lambda: [0, 0, set()])
+def check_history(downloads) -> None:
+    """What must hold for all figures ever published."""
+    places, before = defaultdict(set), {}
+    for number, (download, rows) in enumerate(downloads):
+        units = defaultdict(set)
         for row in rows:
-            its = sums[row["layer"], row["unit"]]
-            its[0] += row["verdict"] > 0
-            its[1] += row["verdict"] < 0
-            its[2].add((row["cohort"], row["device"]))
-        assert download == {key: (likes, dislikes, len(devices)) for key, (likes, dislikes, devices) in sums.items()}
-        assert all(len({device for _, device in devices}) >= K for _, _, devices in sums.values())
-
-
-@RANDOM
-@given(actions=ACTIONS)
-def test_a_unit_changes_only_by_five_devices(desk, actions):
-    before: dict = {}
-    for _, rows in play(desk, actions):
-        now = defaultdict(set)
-        for row in rows:
-            now[row["layer"], row["unit"]].add((row["device"], row["cell"], row["verdict"], row["cohort"]))
-        for unit in now.keys() | before.keys():
-            changed = now.get(unit, set()) ^ before.get(unit, set())
-            assert not changed or len({device for device, *_ in changed}) >= K
-        before = now
+            opinion = (row["layer"], row["cell"], row["device"], row["verdict"], row["cohort"])
+            units[row["layer"], row["unit"]].add(opinion)
+            places[opinion].add((number, row["layer"], row["unit"]))
+        # Each opinion is in one unit, figures are sums over them, and each is about five devices or more.
+        assert download == {
+            unit: (
+                sum(verdict > 0 for *_, verdict, _ in opinions),
+                sum(verdict < 0 for *_, verdict, _ in opinions),
+                len({(cohort, device) for *_, device, _, cohort in opinions}),
+            )
+            for unit, opinions in units.items()
+        }
+        assert sum(map(len, units.values())) == len(rows)
+        assert all(len({opinion[2] for opinion in opinions}) >= K for opinions in units.values())
+        # A unit changes only by five devices or more.
+        for unit in units.keys() | before.keys():
+            changed = units.get(unit, set()) ^ before.get(unit, set())
+            assert not changed or len({opinion[2] for opinion in changed}) >= K
+        before = units
+    # Opinions that were in the same of all figures ever published have the same factor in any sum or difference of these.
+    alike = defaultdict(set)
+    for opinion, its in places.items():
+        alike[frozenset(its)].add(opinion[2])
+    assert all(len(devices) >= K for devices in alike.values())
 
 
 @RANDOM
 @given(actions=ACTIONS)
 def test_nothing_computed_from_all_downloads_is_about_fewer_than_five(desk, actions):
-    # Opinions that were in the same of all figures ever published have the same factor in any sum or difference of these.
-    places = defaultdict(set)
-    for number, (_, rows) in enumerate(play(desk, actions)):
-        for row in rows:
-            opinion = (row["layer"], row["cell"], row["device"], row["verdict"], row["cohort"])
-            places[opinion].add((number, row["layer"], row["unit"]))
-    alike = defaultdict(set)
-    for (_, _, device, _, _), its in places.items():
-        alike[frozenset(its)].add(device)
-    assert all(len(devices) >= K for devices in alike.values())
+    check_history(play(desk, actions))
+
+
+@pytest.mark.parametrize("seed", range(max(3, EXAMPLES // 5)))
+def test_nothing_computed_from_the_downloads_of_a_long_history_is_either(desk, seed):
+    """Parts of cohorts that leave or change together are frequent here, and newcomers who hide or reveal them."""
+    chance = random.Random(seed)
+    downloads, rows = [], []
+    for _ in range(60):
+        if rows and chance.random() < 0.5:
+            chosen = chance.choice(rows)
+            cohort = sorted({row["device"] for row in rows if (row["unit"], row["cohort"]) == (chosen["unit"], chosen["cohort"])})
+            devices = chance.sample(cohort, chance.randint(min(4, len(cohort)), len(cohort)))
+            reaction, cell = chance.choice([0, 0, 1, -1]), chosen["cell"]
+        else:
+            devices = chance.sample(range(14), chance.randint(1, 9))
+            reaction, cell = chance.choice([1, -1]), chance.choice([CELL, CELL, SIBLING, FAR, WIDE])
+        actions = [("vote", devices, reaction, cell, "ndvi", "2020")]
+        if chance.random() < 0.7:
+            actions.append(("publish", chance.random() < 0.3))
+            downloads += play(desk, actions, fresh=False)
+            rows = downloads[-1][1]
+        else:
+            play(desk, actions, fresh=False)
+    check_history(downloads)
 
 
 @RANDOM
-@given(actions=ACTIONS, target=st.integers(0, 17))
+@given(actions=ACTIONS, target=st.integers(0, 13))
 def test_who_knows_all_but_one_sees_nothing_of_it_before_four_others_are_published_with_it(desk, actions, target):
     first = play(desk, actions)
     second = play(desk, actions, lambda device, reaction: -reaction if device == target else reaction)
@@ -273,16 +301,7 @@ def test_who_knows_all_but_one_sees_nothing_of_it_before_four_others_are_publish
                 assert len(its - {target}) >= K - 1
 
 
-ONCE = st.lists(
-    st.one_of(
-        st.tuples(
-            st.just("vote"), st.lists(st.integers(0, 17), min_size=1, max_size=9), st.sampled_from([1, -1]),
-            st.sampled_from([CELL, SIBLING, FAR, WIDE]), st.just("ndvi"), st.just("2020"),
-        ),
-        st.tuples(st.just("publish"), st.booleans()),
-    ),
-    min_size=4, max_size=20,
-)  # fmt: skip
+ONCE = st.lists(st.one_of(votes_of([1, -1]), votes_of([1, -1]), REFRESH), min_size=4, max_size=16)
 
 
 @RANDOM
