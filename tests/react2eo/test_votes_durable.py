@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.request
 from pathlib import Path
 
 import psycopg2
@@ -51,7 +52,7 @@ def database(request, tmp_path) -> str:
     return server.set(database=name).render_as_string(hide_password=False)
 
 
-def test_tables_are_those_of_the_migrations_up_and_down(database):
+def test_a_database_of_each_kind_goes_up_and_down_and_serves_several_processes(database, request):
     from alembic.autogenerate import compare_metadata
     from alembic.migration import MigrationContext
 
@@ -71,7 +72,11 @@ def test_tables_are_those_of_the_migrations_up_and_down(database):
     assert [figures.likes for figures in read_units(votes.engine).values()] == [5]
     store.forget(votes.engine)
     votes.close()
+    store.migrate(engine, revision="base")
+    store.migrate(engine)
     engine.dispose()
+    if "embedded" not in request.node.name:  # one PostgreSQL is enough
+        check_several_processes_at_once(database)
 
 
 WRITER = """
@@ -88,8 +93,8 @@ votes.close()
 """
 
 
-@pytest.mark.parametrize("database", ["sqlite", "debian"], indirect=True)
-def test_several_processes_write_the_same_votes_at_once(database):
+def check_several_processes_at_once(database):
+    """Two processes write the same votes in opposite orders."""
     writers = [subprocess.Popen([sys.executable, "-c", WRITER, database, way]) for way in ("up", "down")]
     assert [writer.wait(60) for writer in writers] == [0, 0]
     engine = store.open_database(database)
@@ -116,11 +121,15 @@ def test_votes_sent_at_once_are_written_together_and_a_refused_database_is_told(
 
 
 @pytest.mark.parametrize("round", range(ROUNDS))
-def test_a_killed_server_loses_no_acknowledged_vote(tmp_path, round, record_property):
-    """1,000 votes a second are offered to a real server, which is killed at a random moment; then the database is read."""
+def test_a_killed_server_loses_no_acknowledged_vote(request, tmp_path, round):
+    """1,000 votes a second are offered to a real server, which is killed at a random moment; then the database is read.
+
+    The server of reactions alone starts fast; ``CEIBA_KILL_SERVER=whole`` takes the whole one on the gallery.
+    """
     chance = random.Random(round)
     url = f"sqlite:///{tmp_path / 'reactions.sqlite'}"
-    server, port = start_server(url)
+    whole = os.environ.get("CEIBA_KILL_SERVER") == "whole"
+    server, port = start_server(url, request.getfixturevalue("gallery_environment") if whole else None)
     record = Record()
     killer = threading.Timer(chance.uniform(0.4, 1.6), server.send_signal, [signal.SIGKILL])
     killer.start()
@@ -135,21 +144,27 @@ def test_a_killed_server_loses_no_acknowledged_vote(tmp_path, round, record_prop
         if kept not in {reaction, record.unknown.get(device, reaction)}:
             lost[device] = (reaction, kept)
     votes.close()
-    figures = f"{record.offered} offered, {record.acknowledged} acknowledged, {record.refused} refused, {len(lost)} lost"
-    record_property("votes", figures)
-    print(figures)
-    assert not lost and record.acknowledged > 50 and not record.refused, figures
+    told = f"{record.offered} offered, {record.acknowledged} acknowledged, {record.refused} refused, {len(lost)} lost"
+    print(told)
+    assert not lost and record.acknowledged > 50 and not record.refused, told
 
 
-def start_server(url: str) -> tuple[subprocess.Popen, int]:
+def start_server(url: str, store_settings: dict[str, str] | None = None) -> tuple[subprocess.Popen, int]:
+    """A server on a free port, ready; the whole one where the settings of a store are given."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    server = subprocess.Popen([sys.executable, str(FOLDER / "vote_server.py"), str(port), url])
-    for _ in range(600):
+    if store_settings is None:
+        server = subprocess.Popen([sys.executable, str(FOLDER / "vote_server.py"), str(port), url])
+    else:
+        limits = {"CEIBA_REACTIONS_URL": url, "CEIBA_LIMITS": "reactions=100000000 device=100000000"}
+        command = [sys.executable, "-m", "ceiba.cli", "serve", "--port", str(port), "--no-dashboards"]
+        server = subprocess.Popen(command, env=os.environ | store_settings | limits)
+    for _ in range(1800):
         try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-            return server, port
+            # The list of products takes the snapshot that votes need.
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/{'api/products' if store_settings else 'health'}", timeout=60):
+                return server, port
         except OSError:
             assert server.poll() is None, "the server ended"
             time.sleep(0.1)
