@@ -2,7 +2,7 @@
 # Needed on the machine: git, make and Python 3.11. Everything else goes into .venv, pinned by one lock.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lab serve bench lint lock chromium
+.PHONY: help setup run test lab serve bench lint lock browsers
 
 # CEIBA_SAMPLES names the folder of real sample data. A checkout may have one beside it; the library knows no such place.
 ifneq ($(wildcard ../shared/data/.),)
@@ -24,7 +24,7 @@ setup: $(STAMP)  ## only the set-up: Python packages and the library, in .venv
 run: $(STAMP)  ## the main job: every stage on the sample data, then the report (ARGS="..." for options of `ceiba run`)
 	.venv/bin/ceiba run $(ARGS)
 
-test: $(STAMP) chromium  ## all tests, with coverage of the library (ARGS="..." for options of pytest)
+test: $(STAMP) browsers  ## all tests, with coverage of the library (ARGS="..." for options of pytest)
 	$(PYTHON) -m pytest tests --cov=ceiba --cov-config=tests/coveragerc --cov-report=term:skip-covered --cov-fail-under=85 $(ARGS)
 
 lab: $(STAMP)  ## JupyterLab on the notebooks
@@ -67,13 +67,15 @@ $(STAMP): $(PYTHON)
 	VIRTUAL_ENV=.venv $(PYTHON) -m uv pip install --no-deps --no-build-isolation -e lib
 	@touch $@
 
-# Browser tests use the system's Chromium. Where it cannot be installed they skip and say so.
-chromium:
-	@if command -v chromium >/dev/null 2>&1; then :; \
-	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then \
-		echo "Installing Chromium for the browser tests"; \
-		{ apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium >/dev/null; } \
-			|| echo "Chromium could not be installed: the browser tests will skip"; \
-	else \
-		echo "No Chromium, and it cannot be installed without root and apt: the browser tests will skip"; \
-	fi
+# Browser tests use the system's Chromium and Firefox. Where one cannot be installed its tests skip and say so.
+browsers:
+	@for browser in chromium firefox-esr; do \
+		if command -v $$browser >/dev/null 2>&1; then :; \
+		elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then \
+			echo "Installing $$browser for the browser tests"; \
+			{ apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$browser >/dev/null; } \
+				|| echo "$$browser could not be installed: its tests will skip"; \
+		else \
+			echo "No $$browser, and it cannot be installed without root and apt: its tests will skip"; \
+		fi; \
+	done

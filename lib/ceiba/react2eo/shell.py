@@ -14,6 +14,7 @@ from fastapi.responses import FileResponse, JSONResponse
 from fastapi.staticfiles import StaticFiles
 
 from ceiba.errors import NotFoundError
+from ceiba.react2eo.settings import Settings
 from ceiba.react2eo.themes import Content, Theme
 
 router = APIRouter(include_in_schema=False)
@@ -112,13 +113,17 @@ def give_asset_links(request: Request) -> Response:
     settings = request.app.state.settings
     if not (settings.android_package and settings.android_fingerprints):
         raise NotFoundError("no app for Android: set CEIBA_ANDROID_PACKAGE and CEIBA_ANDROID_FINGERPRINTS")
+    return JSONResponse(describe_asset_links(settings), headers=REVALIDATED)
+
+
+def describe_asset_links(settings: Settings) -> list[dict]:
+    """Digital Asset Links of the site: which app of Android's store, signed by which keys, may show it as its own."""
     target = {
         "namespace": "android_app",
         "package_name": settings.android_package,
         "sha256_cert_fingerprints": list(settings.android_fingerprints),
     }
-    relation = ["delegate_permission/common.handle_all_urls"]
-    return JSONResponse([{"relation": relation, "target": target}], headers=REVALIDATED)
+    return [{"relation": ["delegate_permission/common.handle_all_urls"], "target": target}]
 
 
 def describe_app(theme: Theme, contents: Sequence[Content], *, start: str = "/") -> dict:
