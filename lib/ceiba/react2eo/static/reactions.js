@@ -4,7 +4,7 @@ import { icon, make } from "./elements.js";
 import { notify } from "./notice.js";
 import { outbox, presentReaction, sendReaction } from "./outbox.js";
 import { locate } from "./places.js";
-import { state, watch } from "./state.js";
+import { watch } from "./state.js";
 import { say } from "./words.js";
 
 const FEELINGS = [["dislike", "sad"], ["like", "smile"]];
@@ -13,7 +13,7 @@ let near = null;
 /** Keep the buttons of the sheet right; `showFeelings` opens the map of everybody's reactions. */
 export function followReactions({ map, viewOf, showFeelings }) {
   const buttons = FEELINGS.map(([name]) => document.getElementById(name));
-  const view = () => steady(viewOf(map));
+  const view = () => viewOf(map);
   const mark = async () => press(buttons, (await presentReaction(view())).reaction);
   for (const button of buttons) {
     button.addEventListener("click", async () => {
@@ -62,17 +62,6 @@ function press(buttons, reaction) {
 
 function thanks() {
   return say(navigator.onLine ? "thanks" : "thanks_later");
-}
-
-// A small move of the map is still the same view: bounds are rounded to an eighth of what is seen, unless all of it is.
-function steady(view) {
-  const [west, south, east, north] = view.bounds;
-  const step = 2 ** Math.ceil(Math.log2(Math.max(east - west, north - south))) / 8;
-  const rounded = view.bounds.map((degrees, at) => {
-    const edge = state.region.bounds[at];
-    return Math.abs(degrees - edge) < 1e-5 ? edge : Math.round(degrees / step) * step;
-  });
-  return { ...view, bounds: rounded[0] < rounded[2] && rounded[1] < rounded[3] ? rounded : view.bounds };
 }
 
 // The place is kept in this page alone, and given away with a reaction only while the switch is on.
