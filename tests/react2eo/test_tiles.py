@@ -2,6 +2,7 @@
 
 import io
 import threading
+import time
 
 import morecantile
 import numpy as np
@@ -220,7 +221,7 @@ def test_points_are_those_of_the_files(snapshot):
 
 def test_readers_are_kept_open_but_never_shared(snapshot):
     path = snapshot.find_layer("land", "ndvi").rasters[snapshot.find_layer("land", "ndvi").periods[0]][0].bands[0].path
-    readers = Readers(at_most=2)
+    readers = Readers(at_most=2, each_at_most=3)
     with readers.borrow(path) as first, readers.borrow(path) as second:
         assert first is not second
     with readers.borrow(path) as again:
@@ -231,6 +232,31 @@ def test_readers_are_kept_open_but_never_shared(snapshot):
     assert len(readers) == 2
     readers.close()
     assert len(readers) == 0 and first.dataset.closed and second.dataset.closed
+
+
+def test_a_file_has_few_readers_and_others_wait(snapshot):
+    layer = snapshot.find_layer("land", "ndvi")
+    path = layer.rasters[layer.periods[0]][0].bands[0].path
+    readers, at_once, most = Readers(each_at_most=2), [], []
+
+    def read() -> None:
+        for _ in range(10):
+            with readers.borrow(path):
+                at_once.append(1)
+                most.append(len(at_once))
+                time.sleep(0.001)
+                at_once.pop()
+
+    threads = [threading.Thread(target=read) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=30)
+    assert len(most) == 60 and max(most) == 2 and len(readers) == 2
+    with pytest.raises(KeyError), readers.borrow(path):
+        raise KeyError("what goes wrong with a file that is held gives it back all the same")
+    with readers.borrow(path), readers.borrow(path):
+        pass
 
 
 def test_idle_readers_are_closed(snapshot):

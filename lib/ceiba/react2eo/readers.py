@@ -4,7 +4,7 @@ import os
 import threading
 import time
 import warnings
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +17,10 @@ from rio_tiler.io import Reader
 
 from ceiba.errors import StoreError
 
+EACH_AT_MOST = max(2, os.cpu_count() or 2)
+"""Handles of one local file: each has decoded blocks of its own in GDAL's cache, and more of them than cores read no faster."""
+REMOTE_AT_MOST = 8
+"""Handles of one file in an object store, where reading is mostly waiting."""
 AT_MOST = 256
 """Files that are kept open and not in use; the one that was idle longest is closed first."""
 IDLE_S = 300.0
@@ -65,14 +69,17 @@ class _Idle:
 class Readers:
     """Open files by path and overview.
 
-    A thread takes an idle reader or opens another one, so that there are as many of a file as threads read it at once. A file
-    that was replaced is opened anew; what was read until then is the old file as a whole.
+    A thread takes an idle reader, opens another one, or waits where a file has as many as are worth while; no thread may borrow the
+    same file twice at once. A file that was replaced is opened anew; what was read until then is the old file as a whole.
     """
 
-    def __init__(self, *, at_most: int = AT_MOST, idle_s: float = IDLE_S):
+    def __init__(self, *, at_most: int = AT_MOST, each_at_most: int = EACH_AT_MOST, idle_s: float = IDLE_S):
         self._at_most = at_most
+        self._each_at_most = each_at_most
         self._idle_s = idle_s
         self._lock = threading.Lock()
+        self._returned = threading.Condition(self._lock)
+        self._in_use: Counter[tuple[str, int | None]] = Counter()
         self._idle: OrderedDict[int, _Idle] = OrderedDict()
         self._numbers: dict[tuple[str, int | None], list[int]] = {}
         self._shapes: OrderedDict[tuple[str, tuple], Shape] = OrderedDict()
@@ -86,19 +93,17 @@ class Readers:
     def borrow(self, path: str, *, overview: int | None = None) -> Iterator[Reader]:
         """A reader of a file, or of one of its overviews (numbered from 0); raises :class:`StoreError` where it cannot be read."""
         key, stamp = (path, overview), _stamp(path)
-        reader = self._take(key, stamp)
+        reader, sound = self._take(key, stamp), False
         try:
             reader = reader or _open(path, overview)
             yield reader
+            sound = True
         except RasterioError as error:
-            if reader:
-                _close(reader)
             raise StoreError(f"{path} cannot be read: {error}; the product may have been removed or damaged") from error
-        except BaseException:
-            if reader:
+        finally:
+            if reader and not sound:
                 _close(reader)
-            raise
-        self._give_back(_Idle(key, stamp, reader, time.monotonic()))
+            self._give_back(key, _Idle(key, stamp, reader, time.monotonic()) if sound else None)
 
     def describe(self, path: str) -> Shape:
         """Size, place and overviews of a file; raises :class:`StoreError` where it cannot be read."""
@@ -119,7 +124,10 @@ class Readers:
             self._close_idle(lambda _: True)
 
     def _take(self, key: tuple, stamp: tuple) -> Reader | None:
-        with self._lock:
+        each_at_most = self._each_at_most if stamp else REMOTE_AT_MOST
+        with self._returned:
+            self._returned.wait_for(lambda: self._in_use[key] < each_at_most)
+            self._in_use[key] += 1
             numbers = self._numbers.get(key, [])
             while numbers:
                 # the one used last: its blocks are still in GDAL's cache
@@ -131,8 +139,14 @@ class Readers:
                 _close(idle.reader)
         return None
 
-    def _give_back(self, idle: _Idle) -> None:
-        with self._lock:
+    def _give_back(self, key: tuple, idle: _Idle | None) -> None:
+        with self._returned:
+            self._in_use[key] -= 1
+            if not self._in_use[key]:
+                del self._in_use[key]
+            self._returned.notify_all()
+            if idle is None:
+                return
             number = next(self._count)
             self._idle[number] = idle
             self._numbers.setdefault(idle.key, []).append(number)
