@@ -186,5 +186,12 @@ def test_a_failure_leaves_nothing_half_and_the_rest_is_made(country, monkeypatch
     assert "was not made" in caplog.text
 
 
+def test_numbers_are_rounded_but_no_data_stays():
+    values = np.float32([[0.1, -3.14159, 1e-20, 0.0, 1.0, np.nan]])
+    rounded = overviews.round_numbers(values)
+    np.testing.assert_allclose(rounded, values, rtol=1 / 8000)
+    assert rounded[0, 4] == 1 and rounded[0, 3] == 0 and np.isnan(rounded[0, 5])
+
+
 def test_a_region_of_few_tiles_needs_none(snapshot):
     assert not overviews.plan_all(snapshot)
