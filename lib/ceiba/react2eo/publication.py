@@ -31,8 +31,9 @@ happens by the calendar and not by the age of a vote, so that it tells nothing m
 **What this cannot do.** Who knows how all others of a cohort voted knows the last one's vote: exact figures cannot prevent that, and
 someone may make four devices up in order to learn a fifth's vote. Where a whole cohort is of one opinion, the figure tells the opinion
 of everyone known to be in it. A refresh each hour tells that a cohort was complete in that hour. Tokens are random numbers of the
-device, so a person with two browsers is two devices. A withdrawn opinion leaves the published figure late, or never where too few of
-its cohort leave; it is out of the database at once.
+device, so a person with two browsers is two devices. A withdrawn vote is deleted at once, but its opinion leaves the
+published figure late, or never where too few of its cohort leave; until then, and to the end of the term, ``counted`` remembers it
+under the device's hash, because nobody could tell otherwise what the figure is made of.
 
 **The end of a term** (a calendar quarter by default). What can still be published is; then figures stay as they are for good, votes
 become counts without device in the log, and the secret is deleted with all that was made with it and overwritten on disk
@@ -232,12 +233,18 @@ def _read_changes(connection: sa.Connection, term: str) -> tuple[list[Opinion], 
 
 def _read_members(connection: sa.Connection, term: str, cohorts: Iterable[Cohort]) -> Mapping[Cohort, list[bytes]]:
     """Devices of each cohort, one an opinion."""
-    columns = store.counted.c
-    members = {}
-    for region, layer, unit, cohort in cohorts:
-        its = (columns.term == term, columns.region == region, columns.layer == layer, columns.unit == unit, columns.cohort == cohort)
-        members[region, layer, unit, cohort] = [bytes(device) for device in connection.scalars(sa.select(columns.device).where(*its))]
+    members: dict[Cohort, list[bytes]] = {cohort: [] for cohort in cohorts}
+    for region, layer in sorted({cohort[:2] for cohort in members}):
+        for row in _read_counted(connection, term, region, layer):
+            if (region, layer, row.unit, row.cohort) in members:
+                members[region, layer, row.unit, row.cohort].append(bytes(row.device))
     return members
+
+
+def _read_counted(connection: sa.Connection, term: str, region: str, layer: str) -> sa.Result:
+    columns = store.counted.c
+    its = sa.select(columns.unit, columns.cohort, columns.device, columns.verdict)
+    return connection.execute(its.where(columns.term == term, columns.region == region, columns.layer == layer))
 
 
 def _leave(connection: sa.Connection, term: str, opinions: Iterable[Opinion]) -> None:
@@ -250,12 +257,14 @@ def _leave(connection: sa.Connection, term: str, opinions: Iterable[Opinion]) ->
 
 def _write_figures(connection: sa.Connection, term: str, day: date, units: Iterable[tuple[str, str, str]]) -> None:
     """Put the figures of units as they are now into the published table."""
-    columns = store.counted.c
+    members: dict[tuple[str, str, str], list[sa.Row]] = {unit: [] for unit in sorted(units)}
+    # One pass over each layer: asking for each unit by itself would read the layer as often as it has units.
+    for region, layer in sorted({unit[:2] for unit in members}):
+        for row in _read_counted(connection, term, region, layer):
+            if (region, layer, row.unit) in members:
+                members[region, layer, row.unit].append(row)
     rows = []
-    for region, layer, unit in sorted(units):
-        its = sa.select(columns.cohort, columns.device, columns.verdict)
-        its = its.where(columns.term == term, columns.region == region, columns.layer == layer, columns.unit == unit)
-        found = connection.execute(its).all()
+    for (region, layer, unit), found in members.items():
         likes = sum(1 for row in found if row.verdict > 0)
         figures = {
             "likes": likes,
