@@ -134,6 +134,10 @@ def test_without_a_coarse_raster_nothing_wrong_is_kept(country, client, monkeypa
     opened = opened_files(monkeypatch)
     answer = client.get(address)
     assert answer.status_code == 200 and answer.headers["Cache-Control"] == "no-store" and not opened
+    asked = {"service": "WMS", "version": "1.1.1", "request": "GetMap", "layers": "country.ndvi", "styles": "", "srs": "EPSG:4326",
+             "bbox": f"{west},{south},{east},{north}", "width": 64, "height": 64, "format": "image/png", "time": "2019"}  # fmt: skip
+    answer = client.get("/wms", params=asked)
+    assert answer.headers["Content-Type"] == "image/png" and answer.headers["Cache-Control"] == "no-store" and not opened
     # What was asked for is made first.
     order = []
     monkeypatch.setattr("ceiba.react2eo.preparation.make_coarse", lambda coarse, period: order.append(coarse.path))

@@ -110,8 +110,9 @@ def _answer(request: Request, parameters: Mapping[str, str]) -> Response:
             return _answer_capabilities(request, parameters, snapshot)
         case "getmap":
             asked_map, picture = read_map(parameters, snapshot), read_picture(parameters)
-            content = encode_map(draw_map(asked_map), picture)
-            return Response(content, media_type=picture.format, headers={"Cache-Control": f"public, max-age={MAP_SECONDS}"})
+            colors, whole = draw_map(asked_map)
+            caching = f"public, max-age={MAP_SECONDS}" if whole else "no-store"
+            return Response(encode_map(colors, picture), media_type=picture.format, headers={"Cache-Control": caching})
         case "getfeatureinfo":
             return _answer_info(parameters, snapshot)
         case "getlegendgraphic":

@@ -15,7 +15,7 @@ from ceiba import labels
 from ceiba.grids import Period
 from ceiba.react2eo.layers import Layer
 from ceiba.react2eo.map_crs import MapCrs, region_bounds
-from ceiba.react2eo.rendering import Window, paint, read_point, read_window
+from ceiba.react2eo.rendering import Window, paint, read, read_point
 from ceiba.react2eo.wms_requests import BOTH, FORMATS, MapRequest, Picture, layer_name
 
 COARSEST = 4.0
@@ -28,18 +28,22 @@ SETTINGS = {
 }  # fmt: skip
 
 
-def draw_map(asked: MapRequest) -> np.ndarray:
-    """Colors of a map, uint8, dims ``(y, x, 4)``: later layers over earlier ones, opacity 0 where none has data."""
-    canvas = np.zeros((asked.window.height, asked.window.width, 4), np.uint8)
+def draw_map(asked: MapRequest) -> tuple[np.ndarray, bool]:
+    """Colors of a map, uint8, dims ``(y, x, 4)``: later layers over earlier ones, opacity 0 where none has data.
+
+    With it the word whether that is all: a wide view of very many files is empty until their coarse raster is made.
+    """
+    canvas, whole = np.zeros((asked.window.height, asked.window.width, 4), np.uint8), True
     for layer, period in asked.layers:
         part = clip_window(asked.window, region_bounds(layer.region, asked.crs))
         if part is None:
             continue
         window, top, left = part
-        colors = paint(layer, read_window(layer, period, window))
+        reading = read(layer, period, window)
+        colors, whole = paint(layer, reading.values), whole and reading.whole
         under = canvas[top : top + window.height, left : left + window.width]
         np.copyto(under, colors, where=colors[..., 3:] > 0)
-    return canvas
+    return canvas, whole
 
 
 def clip_window(
