@@ -24,9 +24,10 @@ start().catch(async (error) => {
 });
 
 async function start() {
-  const [products] = await Promise.all([loadProducts(wish.theme), loadWords(wish.language)]);
-  takeProducts(products);
+  const words = loadWords(wish.language);
+  takeProducts(await loadProducts(wish.theme));
   if (!state.regions.length) {
+    await words;
     notify(say("nothing_yet"), { stay: true });
     return;
   }
@@ -46,6 +47,12 @@ async function start() {
     state, map, get shown() { return frames.swaps; }, get ready() { return frames.swaps > 0; }, view: () => viewOf(map),
   };
   takeView();
+  sheet.set("peek");
+  openView(map);
+  change({ playing: !stillPreferred() && !wish.year });
+  player.restart();
+  // A task of its own, so that the first tiles are on their way before the rest is drawn.
+  await Promise.all([words, new Promise((resolve) => { setTimeout(resolve, 0); })]);
   followTabs(find("tabs"), find("panel"));
   followLegend({ title: find("layer-title"), text: find("layer-text"), legend: find("legend"), source: find("source"), badge: find("badge") });
   const loadSlider = followYears({
@@ -54,10 +61,6 @@ async function start() {
   followButtons({ play: find("play"), before: find("before"), after: find("after"), speed: find("speed"), opacity: find("opacity") }, player);
   followRest(map, sheet);
   tellLanguage();
-  sheet.set("peek");
-  openView(map);
-  change({ playing: !stillPreferred() && !wish.year });
-  player.restart();
   const slider = loadSlider();
   // All else can wait for the first picture, or the news that there is none.
   await Promise.all([firstFrame, slider]);

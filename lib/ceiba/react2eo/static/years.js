@@ -3,10 +3,11 @@
 import { change, chosenPeriods, state, watch } from "./state.js";
 import { periodText, say } from "./words.js";
 
-// It is not needed for the first picture, and comes while the first tiles are on their way.
+// Not needed to ask for the first tiles, so it may come after what is.
+const sliderCode = import("./vendor/nouislider/nouislider.min.mjs");
 let create = null;
 
-/** Keep slider, large year and status for screen readers right; answers a function that loads the slider. */
+/** Keep slider, large year and status for screen readers right; answers a function that waits for the slider. */
 export function followYears({ slider, single, ends, large, status }) {
   const cursor = document.createElement("div");
   cursor.className = "cursor";
@@ -59,7 +60,7 @@ export function followYears({ slider, single, ends, large, status }) {
   });
   watch(["period", "playing", "waiting"], mark);
   return async () => {
-    ({ create } = await import("./vendor/nouislider/nouislider.min.mjs"));
+    ({ create } = await sliderCode);
     build();
     mark();
   };
