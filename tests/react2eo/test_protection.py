@@ -1,5 +1,6 @@
 """What the guard lets through, over real HTTP."""
 
+import gzip
 import json
 import logging
 import socket
@@ -10,8 +11,10 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import anyio
 import httpx
 import pytest
+from starlette.staticfiles import StaticFiles
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
@@ -19,6 +22,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from guarded_server import SECRET_PLACE, make_app, serving  # noqa: E402
 
 from ceiba.react2eo import protection  # noqa: E402
+from ceiba.react2eo.compression import PackedFiles  # noqa: E402
 
 SCRIPT = "export const years = [1999, 2000, 2001];\n" * 2000
 
@@ -333,6 +337,30 @@ def test_files_are_packed_once_and_asked_for_again(ask, folder):
     ask.get("/app/changed.js")
     (folder / "changed.js").write_text(SCRIPT + "// changed")
     assert ask.get("/app/changed.js").text.endswith("// changed")
+
+
+def test_half_a_file_is_not_kept_for_others(folder):
+    """A browser that goes away ends the reading of a file."""
+    packed = PackedFiles(StaticFiles(directory=folder))
+    scope = {
+        "type": "http", "asgi": {"spec_version": "2.3"}, "method": "GET", "path": "/app/app.js", "root_path": "/app",
+        "headers": [(b"accept-encoding", b"gzip")],
+    }  # fmt: skip
+
+    async def ask(receive) -> bytes:
+        body = bytearray()
+
+        async def send(message) -> None:
+            body.extend(message.get("body", b""))
+
+        await packed(dict(scope), receive, send)
+        return bytes(body)
+
+    async def leave() -> dict:
+        return {"type": "http.disconnect"}
+
+    anyio.run(ask, leave)
+    assert gzip.decompress(anyio.run(ask, anyio.sleep_forever)).decode() == SCRIPT
 
 
 # ---- errors ----

@@ -48,6 +48,10 @@ class PackedFiles:
         packed = self._packed.get(key)
         if packed is None:
             _, body = await _collect(self.app, scope, receive)
+            if len(body) != size:
+                # The browser went away, which ends the reading of a file: half a file must not be kept for others.
+                await self.app(scope, receive, send)
+                return
             packed = await anyio.to_thread.run_sync(lambda: gzip.compress(body, 9, mtime=0))
             self._keep(key, packed)
         headers["content-encoding"] = "gzip"
