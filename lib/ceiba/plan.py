@@ -8,7 +8,7 @@ from uuid import UUID
 
 from ceiba import cube as index
 from ceiba import store
-from ceiba.catalog import find_source
+from ceiba.catalog import find_source, list_sources
 from ceiba.errors import AreaError, InputError, ParameterError
 from ceiba.grids import Area, Period, Place, Tile, find_area
 from ceiba.input_years import load_product_tables
@@ -173,11 +173,25 @@ def resolve_area(area: str, stage: str) -> tuple[Area, Place]:
 
 
 def find_lacking(notebook: str, place: Place) -> list[str]:
-    """Inputs without which a notebook cannot be, and of which a place has no data (``lacks`` in ``grids.yml``)."""
+    """Inputs without which a notebook cannot be, and of which a place has no data.
+
+    Those that ``grids.yml`` names under ``lacks``, and what a source has not got that is often empty, like reactions of people.
+    """
     needed = dict.fromkeys(
         rule.name for definition in products_of(notebook) for rule in definition.inputs if rule.required
     )
-    return [name for name in needed if name in place.lacks]
+    return [name for name in needed if name in place.lacks or _is_empty(place, name)]
+
+
+def _is_empty(place: Place, name: str) -> bool:
+    """Whether a source that is often empty is so for the whole of a place."""
+    if not find_source(find_area(FALLBACK_AREA), name).often_empty:
+        return False
+    area = find_area(place.area)
+    if name not in list_sources(area):  # an area of one's own, whose catalogue is older than the source
+        return True
+    whole = Selection(area, place, place.whole, place.years, scope="area")
+    return not find_source(area, name).find(whole).ids
 
 
 def find_unused_sensor(unit: Unit) -> str:
@@ -234,7 +248,7 @@ def list_units(
 ) -> list[Unit]:
     """Units of a notebook on an area: its tiles times its years (or one span), with ``settings`` as parameters.
 
-    There are none where the place has no data of what the notebook cannot do without (``lacks`` in ``grids.yml``).
+    There are none where the place has no data of what the notebook cannot do without (:func:`find_lacking`).
     Raises :class:`AreaError` where no year of the place is left.
     """
     parameters = check_parameters(notebook, {"area": area} | dict(settings or {}))

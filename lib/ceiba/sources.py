@@ -65,6 +65,8 @@ class Source(DataSource):
     name = "ceiba"
     version = "1"
     partition_access = False
+    often_empty = False
+    """Whether it is usual that a place has none of it: what cannot be made without is then not planned there."""
 
     def __init__(self, *, sample: str = "", path: str = "", urlpath: str = "", metadata: Mapping | None = None):
         super().__init__(metadata=metadata)

@@ -2,15 +2,18 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
+from pathlib import Path
 
 import pandas as pd
 import sqlalchemy as sa
+from sqlalchemy.exc import SQLAlchemyError
 
 from ceiba import labels
-from ceiba.errors import InputError
+from ceiba.errors import InputError, StoreError
 from ceiba.products import content_id
 from ceiba.react2eo import published, reaction_store
-from ceiba.react2eo.published import Figures
+from ceiba.react2eo.publication import K
+from ceiba.react2eo.published import Figures, Unit
 from ceiba.react2eo.settings import Settings
 from ceiba.sources import Found, Selection, Source
 
@@ -53,17 +56,45 @@ def read_history(engine: sa.Engine, *, region: str = "") -> pd.DataFrame:
     return tabulate((asdict(unit), figures) for unit, figures in published.read_history(engine, region=region))
 
 
+def latest_figures(history: pd.DataFrame) -> pd.DataFrame:
+    """What holds now of the table of :func:`read_history`: the last row of each unit, none of fewer than K devices."""
+    latest = history.drop_duplicates(list(KEYS), keep="last")
+    return latest[latest["devices"] >= K].reset_index(drop=True)
+
+
+def sum_figures(latest: pd.DataFrame, *keys: str) -> pd.DataFrame:
+    """Sums of the rows of :func:`latest_figures` that agree in ``keys``, with their shares and intervals."""
+    sums: dict[tuple, Figures] = {}
+    for row in latest.itertuples():
+        key = tuple(getattr(row, name) for name in keys)
+        sums[key] = sums.get(key, Figures()) + _figures_of(row)
+    return tabulate(((dict(zip(keys, key, strict=True)), figures) for key, figures in sorted(sums.items())), keys=keys)
+
+
+def trend_figures(history: pd.DataFrame) -> pd.DataFrame:
+    """Sum of all units of the table of :func:`read_history` at the end of each ``day`` on which one of them changed."""
+    units = [(Unit(row.term, row.region, row.layer, row.cell), _figures_of(row)) for row in history.itertuples()]
+    return tabulate((({"day": day}, figures) for day, figures in published.sum_by_day(units).items()), keys=["day"])
+
+
+def _figures_of(row) -> Figures:
+    return Figures(row.likes, row.dislikes, row.devices, row.published.date())
+
+
 class PublishedReactionsSource(Source):
     """Reactions of a place as they are published, from the database that the server uses."""
 
     name = "published_reactions"
+    often_empty = True
+    words = "react2eo.reactions_attribution"
+    """Key of the words on whose reactions these are."""
 
     def find(self, selection: Selection) -> Found:
         """Id of the figures as they are now; nothing where none is published of the place."""
         history = self.read(selection)
         if history.empty:
             return Found()
-        title = {language: labels.text("react2eo.reactions_attribution", language) for language in labels.LANGUAGES}
+        title = {language: labels.text(self.words, language) for language in labels.LANGUAGES}
         return Found(ids=(content_id(history.to_csv()),), title=title)
 
     def load(
@@ -72,14 +103,21 @@ class PublishedReactionsSource(Source):
         """The table of :func:`read_history`; raises :class:`InputError` where nothing, or something newer, is published."""
         history = self.read(selection)
         if history.empty:
-            raise InputError(f"no reactions are published of {selection.place.name}; a cell needs {published.K} devices")
+            raise InputError(f"no reactions are published of {selection.place.name}; a cell needs {K} devices")
         if found.ids and found.ids != (content_id(history.to_csv()),):
             raise InputError(f"reactions of {selection.place.name} were published anew meanwhile; run again")
         return history[list(measurements)] if measurements else history
 
     def read(self, selection: Selection) -> pd.DataFrame:
         """The table of :func:`read_history` for the place of a selection."""
-        engine = reaction_store.open_database(self.urlpath or Settings.from_environment().reactions_url)
+        url = sa.make_url(self.urlpath or Settings.from_environment().reactions_url)
+        # Looking whether there are reactions must not make a database.
+        if url.get_backend_name() == "sqlite" and not Path(url.database).exists():
+            return tabulate([])
+        try:
+            engine = reaction_store.open_database(url)
+        except SQLAlchemyError as error:
+            raise StoreError(f"the database of reactions cannot be opened ({type(error).__name__}); see CEIBA_REACTIONS_URL") from error
         try:
             return read_history(engine, region=selection.place.name)
         finally:

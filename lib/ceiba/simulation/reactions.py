@@ -205,6 +205,7 @@ class SimulatedReactionsSource(PublishedReactionsSource):
     """Published figures of the invented people of the simulated area; they are made anew in a database that nobody else sees."""
 
     name = "simulated_reactions"
+    words = "dashboards.reactions_invented"
 
     def read(self, selection: Selection) -> pd.DataFrame:
         """The table of :func:`ceiba.react2eo.reaction_sources.read_history`, the same each time."""
