@@ -119,7 +119,7 @@ def test_memory_is_bounded_and_who_comes_often_is_remembered():
     assert len(buckets._states) == 100
 
 
-def test_one_who_floods_waits_behind_everybody_else():
+def test_one_who_floods_waits_for_itself_and_others_have_turns():
     async def scenario() -> tuple[list[str], int]:
         turns, order, most = Turns(3, each=2, waiting_each=50, waiting=1000, patience_s=5), [], 0
 
@@ -127,26 +127,47 @@ def test_one_who_floods_waits_behind_everybody_else():
             nonlocal most
             await turns.enter(name)
             order.append(name)
-            most = max(most, turns._held["flood"])
+            if 3 < len(order) < 9:
+                most = max(most, turns._held["flood"])
             await asyncio.sleep(0.001)
             turns.leave(name)
 
-        tasks = [asyncio.create_task(work("flood")) for _ in range(52)]
+        tasks = [asyncio.create_task(work("flood")) for _ in range(53)]
         await asyncio.sleep(0)
         with pytest.raises(CrowdedError) as caught:
             await turns.enter("flood")
-        assert caught.value.own
+        assert caught.value.own and not turns.crowded, "it waits for itself alone"
         tasks += [asyncio.create_task(work(name)) for name in ("one", "two", "one", "two", "one", "one")]
         await asyncio.gather(*tasks)
-        assert turns.queued == 0 and turns._free == 3 and not turns._held
+        assert turns._count == 0 and turns._free == 3 and not turns._held
         return order, most
 
     order, most = run_apart(scenario())
-    assert len(order) == 58 and most == 2, "it never holds all places"
-    assert order[:2] == ["flood", "flood"]
-    # Two of the flood were at work already; until everybody else is done, it has few turns more.
+    assert len(order) == 59 and order[:3] == ["flood"] * 3, "alone it has all places"
+    assert most <= 2, "and not beside others"
     last = max(position for position, name in enumerate(order) if name != "flood")
-    assert last <= 11
+    assert last <= 15
+
+
+def test_who_had_much_of_late_holds_one_place_beside_others(monkeypatch):
+    monkeypatch.setattr(limiter, "HEAVY", 10)
+
+    async def scenario() -> list[int]:
+        turns, held = Turns(4, each=2, waiting_each=50, waiting=50, patience_s=5), []
+        for _ in range(11):
+            await turns.enter("flood")
+            turns.leave("flood")
+        await turns.enter("person")
+        tasks = [asyncio.create_task(turns.enter("flood")) for _ in range(4)]
+        await asyncio.sleep(0)
+        held.append(turns._held["flood"])
+        assert not turns.crowded
+        turns.leave("person")
+        held.append(turns._held["flood"])
+        await asyncio.gather(*tasks)
+        return held
+
+    assert run_apart(scenario()) == [1, 4]
 
 
 def test_what_a_client_had_long_ago_counts_no_longer(monkeypatch):
@@ -180,7 +201,7 @@ def test_who_waits_too_long_or_goes_away_leaves_no_place_behind():
         gone[2].cancel()
         await asyncio.gather(*gone, return_exceptions=True)
         turns.leave("d")
-        assert turns._free == 1 and turns.queued == 0 and not turns._held
+        assert turns._free == 1 and turns._count == 0 and not turns._held
         # Granted in the very moment in which the waiting task is cancelled: the place comes back.
         await turns.enter("a")
         late = asyncio.create_task(turns.enter("b"))

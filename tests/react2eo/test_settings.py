@@ -60,7 +60,7 @@ def test_postgresql_is_reached_by_the_driver_that_is_there(monkeypatch, address)
         ("PUBLIC_URL", "ceiba.example", "write scheme, host and port"),
         ("PUBLIC_URL", "https://ceiba.example:port", "is no origin"),
         ("LIMITS", "tiles=0", "write name=number with a number from 1 on"),
-        ("LIMITS", "tyles=5", "there are tiles \\(1800\\)"),
+        ("LIMITS", "tyles=5", "there are tiles \\(1200\\)"),
     ],
 )  # fmt: skip
 def test_a_wrong_setting_is_told_by_its_name(monkeypatch, name, value, message):

@@ -15,6 +15,8 @@ from ceiba import labels
 from ceiba.errors import CeibaError
 
 MINUTE_S = 60.0
+HEAVY = 120
+"""Places of late from which on a client holds one at a time beside others: half a minute of a person's, a second of a flood."""
 FORGET_S = 10.0
 """After so long only half of what a client had still counts against it [s]."""
 CLIENTS = 20_000
@@ -78,14 +80,15 @@ class CrowdedError(Exception):
 
 
 class Turns:
-    """Places at work of which only so much may go on at once; of those who wait, who had least of late is next.
+    """Places at work of which only so much may go on at once; those who wait get in client by client, each in turn.
 
-    One client never holds all places, and however much it asks for, others go first: it gets what nobody else needs.
+    Who is alone may hold all places. Beside others one holds a few. After having had :data:`HEAVY` of late it is a single one, and
+    everybody else goes first: however much a client asks for, it gets what nobody else needs.
 
     Parameters
     ----------
     at_once, each
-        Places, and how many of them one client may hold.
+        Places, and how many of them one client may hold beside others.
     waiting_each, waiting
         How many may wait of one client, and of all.
     patience_s
@@ -94,7 +97,7 @@ class Turns:
 
     def __init__(self, at_once: int, *, each: int, waiting_each: int, waiting: int, patience_s: float):
         self.each, self.waiting_each, self.waiting, self.patience_s = each, waiting_each, waiting, patience_s
-        self._free = at_once
+        self.at_once = self._free = at_once
         self._held: Counter[Hashable] = Counter()
         self._queues: dict[Hashable, deque[asyncio.Future]] = {}
         self._count = 0
@@ -102,13 +105,13 @@ class Turns:
         self._since_s = time.monotonic()
 
     @property
-    def queued(self) -> int:
-        """How many wait."""
-        return self._count
+    def crowded(self) -> bool:
+        """Whether somebody waits for others, and not for places of one's own."""
+        return any(self._held[key] < self._most(key) for key in self._queues)
 
     async def enter(self, key: Hashable) -> None:
         """Wait for a place, to be given back by :meth:`leave`; raises :class:`CrowdedError`."""
-        if self._free > 0 and self._held[key] < self.each:
+        if self._free > 0 and self._may_take(key):
             self._take(key)
             return
         queue = self._queues.get(key)
@@ -132,22 +135,33 @@ class Turns:
             raise
 
     def leave(self, key: Hashable) -> None:
-        """Give a place back; it goes to the client among those waiting that had fewest places of late."""
+        """Give a place back; it goes to the client whose turn it is."""
         self._free += 1
         self._held[key] -= 1
         if not self._held[key]:
             del self._held[key]
         while self._free > 0:
-            able = [each for each in self._queues if self._held[each] < self.each]
+            able = [each for each in self._queues if self._may_take(each)]
             if not able:
                 return
-            # Of those who had as many, the one that has waited for longest: a dictionary keeps the order of arrival.
-            chosen = min(able, key=self._served.__getitem__)
-            place = self._queues[chosen][0]
-            self._withdraw(chosen, place)
+            # A dictionary keeps its order: the first one has waited for longest since its last turn.
+            chosen = min(able, key=lambda each: self._served[each] > HEAVY)
+            queue = self._queues.pop(chosen)
+            place = queue.popleft()
+            self._count -= 1
+            if queue:
+                self._queues[chosen] = queue
             if not place.done():
                 self._take(chosen)
                 place.set_result(None)
+
+    def _may_take(self, key: Hashable) -> bool:
+        held = self._held[key]
+        alone = self.at_once - self._free == held and not any(each != key for each in self._queues)
+        return alone or held < self._most(key)
+
+    def _most(self, key: Hashable) -> int:
+        return 1 if self._served[key] > HEAVY else self.each
 
     def _take(self, key: Hashable) -> None:
         self._free -= 1

@@ -35,6 +35,8 @@ DRAIN_S, DRAIN_BYTES = 2.0, 32 * 2**20
 PATIENT_REFUSALS = 20
 """Refusals of a client that are answered at once; further ones wait, so that being refused does not cost a whole core."""
 HOLD_S = 1.0
+AFTER_TILES_S = 0.5
+"""How long other work that costs waits for tiles at most [s]."""
 HELD_EACH, HELD = 64, 1000
 BUSY_S = 5
 
@@ -165,8 +167,8 @@ class Protection:
                 turns.leave(key)
 
     async def _let_tiles_go_first(self) -> None:
-        deadline = time.monotonic() + HOLD_S
-        while self._turns["tiles"].queued and time.monotonic() < deadline:
+        deadline = time.monotonic() + AFTER_TILES_S
+        while self._turns["tiles"].crowded and time.monotonic() < deadline:
             await asyncio.sleep(0.02)
 
     async def _hold(self, key: bytes) -> None:

@@ -18,7 +18,7 @@ Networks = tuple[IPv4Network | IPv6Network, ...]
 
 LIMITS: Mapping[str, int] = MappingProxyType(
     {
-        "tiles": 1800,
+        "tiles": 1200,
         "wms": 600,
         "external": 1200,
         "animations": 60,
