@@ -23,6 +23,8 @@ from starlette.staticfiles import StaticFiles
 
 TESTS = Path(__file__).resolve().parents[1]
 REPEATS = 5
+PANEL_REPEATS = 2
+"""The slowest page by far, and no bar hangs on it."""
 WIDTH_PX, HEIGHT_PX = 390, 844
 PHONE = {"offline": False, "latency": 150, "downloadThroughput": 1.6e6 / 8, "uploadThroughput": 0.75e6 / 8}
 CPU_SLOWER = 4
@@ -148,7 +150,7 @@ def tap_play(page) -> float:
         }"""
     )
     page.tap("#play")
-    page.wait_for_function("globalThis.tapped && globalThis.reacted")
+    page.wait_for_function("() => globalThis.tapped && globalThis.reacted")
     return page.evaluate("(reacted - tapped) / 1000")
 
 
@@ -186,9 +188,10 @@ def main() -> dict[str, object]:
             for address, usable, _ in pages.values():
                 visit(browser, address, usable)
             visits = {name: [] for name in pages}
-            for _ in range(REPEATS):
+            for number in range(REPEATS):
                 for name, (address, usable, tap) in pages.items():
-                    visits[name].append(visit(browser, address, usable, tap))
+                    if usable != PANEL or number < PANEL_REPEATS:
+                        visits[name].append(visit(browser, address, usable, tap))
         browser.close()
     figures: dict[str, object] = {
         "phone": f"{WIDTH_PX} x {HEIGHT_PX}, 1.6 Mbit/s, 150 ms, CPU {CPU_SLOWER}x slower, cold cache, gzip",

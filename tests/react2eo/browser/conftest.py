@@ -49,9 +49,9 @@ def react_url(react_store) -> Iterator[str]:
         yield address
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator:
-    """Debian's Chromium, one for all tests."""
+    """Debian's Chromium. Playwright's event loop runs as long as it is open: not while the tests of other folders run theirs."""
     if not CHROMIUM.exists():
         pytest.skip(f"Chromium is not installed ({CHROMIUM} does not exist)")
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")

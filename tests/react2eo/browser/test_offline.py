@@ -87,11 +87,11 @@ def test_a_new_version_is_offered_and_taken_at_once(context, site):
     assert versions(page) == {"one"}
     site.deploy("two")
     page.evaluate("registered.then(registration => registration.update()).then(() => undefined)")
-    page.wait_for_function("globalThis.take !== undefined")
+    page.wait_for_function("() => globalThis.take !== undefined")
     assert versions(page) == {"one"}, "until it is taken everything is of the old version"
     with page.expect_navigation():
         page.evaluate("take()")
-    page.wait_for_function("globalThis.version === 'two'")
+    page.wait_for_function("() => globalThis.version === 'two'")
     assert versions(page) == {"two"}
 
 
@@ -100,14 +100,14 @@ def test_a_new_version_is_taken_at_the_next_start(context, site):
     other = open_site(context, site)
     site.deploy("two")
     page.evaluate("registered.then(registration => registration.update()).then(() => undefined)")
-    page.wait_for_function("globalThis.take !== undefined")
+    page.wait_for_function("() => globalThis.take !== undefined")
     page.reload()
     assert versions(page) == {"one"}, "another tab still shows the old version"
     other.close()
     page.close()
     page = context.new_page()
     page.goto(site.url)
-    page.wait_for_function("globalThis.version === 'two'")
+    page.wait_for_function("() => globalThis.version === 'two'")
     assert versions(page) == {"two"}
 
 

@@ -84,7 +84,7 @@ def test_a_reaction_is_shown_at_once_and_sent_once(profile, server):
     wait_until_sent(page)
     assert present(page, VIEW)["reaction"] is None
     assert [each["reaction"] for each in server.received] == ["like", "none"]
-    page.wait_for_function("told.filter(([type]) => type === 'sent').length === 2")
+    page.wait_for_function("() => told.filter(([type]) => type === 'sent').length === 2")
     profile.verify()
 
 
@@ -135,7 +135,7 @@ def test_what_may_have_arrived_is_sent_again_under_its_id(profile, server):
     assert len(ids) == 5 and len(set(ids[:4])) == 1 and ids[4] != ids[0]
     assert [each["reaction"] for each in server.received] == ["like"] * 4 + ["dislike"]
     assert present(page, VIEW)["reaction"] == "dislike"
-    page.wait_for_function("told.filter(([type]) => type === 'waiting').length === 3")
+    page.wait_for_function("() => told.filter(([type]) => type === 'waiting').length === 3")
 
 
 def test_what_the_server_refuses_is_taken_back_and_told(profile, server):
@@ -145,7 +145,7 @@ def test_what_the_server_refuses_is_taken_back_and_told(profile, server):
     server.answers = [422]
     send(page, VIEW, "dislike")
     wait_until_sent(page)
-    page.wait_for_function("told.some(([type, reason]) => type === 'dropped' && reason === 'no such view')")
+    page.wait_for_function("() => told.some(([type, reason]) => type === 'dropped' && reason === 'no such view')")
     assert present(page, VIEW)["reaction"] == "like"
 
 
@@ -154,7 +154,7 @@ def test_two_tabs_are_one_device_and_send_once(profile, server):
     profile.context.set_offline(True)
     for page in (first, second):
         send(page, VIEW if page is first else OTHER, "like")
-    first.wait_for_function("told.filter(([type]) => type === 'change').length === 2")
+    first.wait_for_function("() => told.filter(([type]) => type === 'change').length === 2")
     profile.context.set_offline(False)
     for page in (first, second):
         wait_until_sent(page)

@@ -70,5 +70,5 @@ def wait_until(page, expression: str, argument: object = None, *, patience_s: fl
 
 def wait_for_worker(page) -> None:
     """Wait until the service worker has this page and has kept what it saw."""
-    page.wait_for_function("navigator.serviceWorker.controller !== null")
+    page.wait_for_function("() => navigator.serviceWorker.controller !== null")
     page.evaluate("navigator.serviceWorker.ready.then(() => undefined)")
