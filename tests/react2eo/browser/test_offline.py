@@ -184,6 +184,42 @@ def test_the_oldest_of_what_was_seen_goes_first(open_profile):
     assert json.dumps(left) == json.dumps(["/tiles/old/2", tile.partition("?")[0]])
 
 
+def test_reactions_leave_by_themselves_when_the_network_is_back(open_profile):
+    """Background Sync: the worker sends what waits, whatever pages are open."""
+    profile = open_profile()
+    page = profile.open("/health")
+    page.evaluate("import('/app/offline.js').then(module => module.keepForOffline()).then(() => undefined)")
+    wait_for_worker(page)
+    page.evaluate(
+        """async () => {
+            await import("/app/sending.js");
+            const { regions } = await (await fetch("/api/products")).json();
+            const view = { region: "land", layer: "ndvi", first: "2018", last: "2020", bounds: regions[0].bounds };
+            const device = "background-sync-0123456789";
+            await self.reactionQueue.add({ id: "6f1c2a3e-0000-4000-8000-000000000001", device, view, reaction: "like", near: null });
+        }"""
+    )
+    session = profile.context.new_cdp_session(page)
+    registrations = []
+    session.on("ServiceWorker.workerRegistrationUpdated", lambda event: registrations.extend(event["registrations"]))
+    session.send("ServiceWorker.enable")
+    while not registrations:
+        page.wait_for_timeout(50)
+    sync = {"origin": profile.origin, "registrationId": registrations[0]["registrationId"], "tag": "react2eo-reactions"}
+    session.send("ServiceWorker.dispatchSyncEvent", sync | {"lastChance": False})
+    vote = wait_until(
+        page,
+        """async () => {
+            const { read } = self.reactionQueue;
+            const waiting = await read(["queue"], (store, ask) => ask(store("queue").count()));
+            const [vote] = await read(["votes"], (store, ask) => ask(store("votes").getAll()));
+            return waiting === 0 ? vote : null;
+        }""",
+    )
+    assert vote["confirmed"] == "like" and len(vote["subject"]) == 16 and not vote["pending"]
+    profile.verify()
+
+
 def find_tile(page, layer: dict) -> str:
     """Address of a tile of the region, of which the gallery is a small part."""
     west, south, east, north = page.evaluate("fetch('/api/products').then(answer => answer.json())")["regions"][0]["bounds"]
