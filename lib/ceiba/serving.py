@@ -19,6 +19,7 @@ def create_server_app(*, dashboards: bool = True) -> FastAPI:
     if dashboards:
         from ceiba.dashboards.server import add_dashboards
 
+        app.state.dashboards = True
         add_dashboards(app, read_metrics=app.state.metrics.text)
     return app
 

@@ -220,6 +220,12 @@ def test_reactions_lead_to_the_app_and_back(open_page, served_reactions, server_
     watched.verify()
     address = page.get_by_text("Abrir la app").get_attribute("href")
     assert address == "/?region=land&layer=ndvi&language=es"
+    page.goto(f"{server_url}{address}")
+    back = page.locator("#analysts")
+    back.wait_for(state="attached")
+    page.wait_for_function("() => !document.querySelector('#analysts').hidden")
+    page.wait_for_function("() => document.querySelector('#analysts').href.includes('region=land&layer=ndvi')")
+    back.evaluate("link => link.click()")
     page.get_by_text("Mapas y productos").click()
     page.get_by_text("Reacciones de la gente").wait_for()
     watched.verify()

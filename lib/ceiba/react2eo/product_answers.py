@@ -128,3 +128,4 @@ class Products(BaseModel):
     themes: list[ThemeName]
     regions: list[RegionAnswer]
     external: list[ExternalAnswer]
+    dashboards: bool = Field(description="Whether the dashboards for analysts are served below /dashboards, too.")

@@ -40,6 +40,7 @@ def list_products(
         "themes": [{"name": each.name, "title": each.title} for each in snapshot.themes.themes.values()],
         "regions": regions,
         "external": describe_external(request.app.state.external.offered(snapshot.themes)),
+        "dashboards": request.app.state.dashboards,
     }  # fmt: skip
 
 

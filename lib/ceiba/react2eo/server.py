@@ -30,6 +30,8 @@ def create_app() -> FastAPI:
     """The application, without the dashboards (:mod:`ceiba.serving` puts both together)."""
     app = FastAPI(title="React-2-EO", version="1", docs_url=None, redoc_url=None)
     app.state.settings = Settings.from_environment()
+    # Whoever adds the dashboards says so.
+    app.state.dashboards = False
     app.state.snapshots = Snapshots()
     app.state.preparation = Preparation(app.state.snapshots)
     app.state.reactions = Votes(app.state.settings.reactions_url, term=app.state.settings.reactions_term)

@@ -81,10 +81,11 @@ async function loadProducts(theme) {
   return answer.json();
 }
 
-function takeProducts({ theme, themes, regions, external = [] }) {
+function takeProducts({ theme, themes, regions, external = [], dashboards = false }) {
   for (const region of regions) for (const layer of region.layers) layer.bounds = region.bounds;
   change({ theme, themes, regions, external });
   document.documentElement.style.setProperty("--brand", theme.color);
+  find("analysts").hidden = !dashboards;
 }
 
 function takeView() {
@@ -120,6 +121,10 @@ function followRest(map, sheet) {
     find("language").textContent = language.now === "es" ? "EN" : "ES";
     find("language").setAttribute("aria-label", say("other_language"));
     find("language").lang = language.now === "es" ? "en" : "es";
+  });
+  watch(["region", "layer", "language"], () => {
+    const asked = new URLSearchParams({ region: state.region.name, layer: state.layer.name, language: language.now });
+    find("analysts").href = `/dashboards/reactions?${asked}`;
   });
   watch(["region"], () => { drawOutline(map, state.region); fitRegion(map, state.region); });
   find("language").addEventListener("click", () => { chooseLanguage(language.now === "es" ? "en" : "es"); tellLanguage(); notify(""); });
