@@ -31,7 +31,7 @@ lab: $(STAMP)  ## JupyterLab on the notebooks
 	$(PYTHON) -m jupyter lab --ServerApp.root_dir=. --LabApp.default_url=/lab/tree/notebooks \
 		$$(test "$$(id -u)" != 0 || echo --allow-root) $(ARGS)
 
-serve: $(STAMP)  ## the dashboards (ARGS="--port 8050")
+serve: $(STAMP)  ## React-2-EO and the dashboards (ARGS="--port 8050")
 	.venv/bin/ceiba serve $(ARGS)
 
 bench: $(STAMP)  ## accuracy and speed against reference answers; writes reports/published/ (ARGS="mosaics" for one stage)
