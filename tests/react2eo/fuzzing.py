@@ -11,6 +11,8 @@ from pathlib import Path
 
 import rasterio
 
+from ceiba.react2eo.readers import READERS
+
 SUSPICIOUS = ("subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "socket.getaddrinfo", "os.remove", "os.rename")
 """Audit events that no request of a map has any reason for."""
 
@@ -110,6 +112,7 @@ class Opened:
         if not cls._hooked:
             sys.addaudithook(_hook)  # there is no way to take it off again, so it looks whether anybody watches
             cls._hooked = True
+        READERS.close()  # what other tests left open would not be seen to be opened
         opened = cls()
         real_open = rasterio.open
 
