@@ -187,23 +187,18 @@ def test_year_slider_and_click_change_what_is_shown(open_page):
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-def test_reactions_are_drawn_in_both_languages(open_page, served_reactions, width):
+def test_reactions_are_drawn(open_page, served_reactions, width):
     watched = open_page(width, "/dashboards/reactions?region=land&layer=ndvi")
     page = watched.page
     page.get_by_text("Mapa de las reacciones publicadas").wait_for()
+    wait_for_drawing(page, at_least=4)
     assert page.locator("meta[name=viewport]").count() == 1
     assert page.get_by_text("Datos simulados: Galería").count() >= 1
-    watched.verify()
-    page.get_by_text("English", exact=True).click()
-    page.get_by_text("Map of the published reactions").wait_for()
-    choose(page, "Product", "Land cover")
-    page.get_by_text("Trend · Land cover").wait_for()
-    wait_for_drawing(page, at_least=4)
     assert page.locator("table.figures tbody tr").count() >= 3
     watched.verify()
 
 
-def test_reactions_lead_to_the_app_and_back(open_page, served_reactions, server_url):
+def test_reactions_follow_choices_and_lead_to_the_app_and_back(open_page, served_reactions, server_url):
     watched = open_page(390, "/dashboards/reactions?region=land&layer=ndvi")
     page = watched.page
     with page.expect_download() as download:
@@ -217,6 +212,14 @@ def test_reactions_lead_to_the_app_and_back(open_page, served_reactions, server_
     box = hexagons.bounding_box()
     page.mouse.click(box["x"] + box["width"] * 0.8, box["y"] + box["height"] * 0.3)
     page.get_by_text(before, exact=True).wait_for(state="detached")
+    page.get_by_text("English", exact=True).click()
+    page.get_by_text("Map of the published reactions").wait_for()
+    choose(page, "Product", "Land cover")
+    page.get_by_text("Trend · Land cover").wait_for()
+    page.get_by_text("Español", exact=True).click()
+    page.get_by_text("Evolución · Cobertura del suelo").wait_for()
+    choose(page, "Producto", "Verdor (NDVI)")
+    page.get_by_text("Evolución · Verdor (NDVI)").wait_for()
     watched.verify()
     address = page.get_by_text("Abrir la app").get_attribute("href")
     assert address == "/?region=land&layer=ndvi&language=es"

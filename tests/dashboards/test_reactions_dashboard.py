@@ -218,6 +218,7 @@ def test_a_place_without_reactions_says_what_is_needed(gallery, tmp_path, monkey
     shown = [pane.object for pane in page.figures().select() if hasattr(pane, "object")]
     assert labels.text("dashboards.reactions_nothing", "es").format(devices=K) in shown
     assert page.published_table().empty
+    assert page.cards({}).object.count("<b>") == 4
 
 
 def test_unknown_words_in_the_address_are_passed_over(database):

@@ -103,10 +103,11 @@ class Reactions(pn.viewable.Viewer):
         self.param.trigger("layer", "term", "day")
 
     def most_seen_layer(self) -> str:
-        """The layer of the chosen region that most have reacted to; all of them where nobody has."""
+        """The layer of the chosen region that most have reacted to; the first one where nobody has."""
         sums = published.sum_by({unit: figures for unit, figures in self.history if unit.region == self.region}, "layer")
         known = {layer: figures.devices for (layer,), figures in sums.items() if self.shown and layer in self.shown.layers}
-        return max(known, key=known.get, default=ALL)
+        first = next(iter(self.shown.layers), ALL) if self.shown else ALL
+        return max(known, key=known.get, default=first)
 
     @property
     def shown(self) -> Region | None:
@@ -235,13 +236,13 @@ class Reactions(pn.viewable.Viewer):
         """The figures of all that is chosen."""
         described = published.total(units.values()).describe()
         low, high = described["interval"] or (np.nan, np.nan)
-        shown = {
-            percent(described["share"]): f"{self.words('share')} ({interval(low, high)})",
-            f"{group_digits(described['likes'])} · {group_digits(described['dislikes'])}": self.words("likes_dislikes"),
-            group_digits(len({unit.cell for unit in units})): self.words("cells"),
-            described["published"] or "–": self.words("published"),
-        }
-        parts = [f"<div><b>{html.escape(value)}</b>{html.escape(word)}</div>" for value, word in shown.items()]
+        shown = [
+            (percent(described["share"]), f"{self.words('share')} ({interval(low, high)})"),
+            (f"{group_digits(described['likes'])} · {group_digits(described['dislikes'])}", self.words("likes_dislikes")),
+            (group_digits(len({unit.cell for unit in units})), self.words("cells")),
+            (described["published"] or "–", self.words("published")),
+        ]
+        parts = [f"<div><b>{html.escape(value)}</b>{html.escape(word)}</div>" for value, word in shown]
         return self.markup(f'<div class="cards">{"".join(parts)}</div>')
 
     def map_view(self, cells: pd.DataFrame) -> pn.viewable.Viewable:
