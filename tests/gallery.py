@@ -65,7 +65,7 @@ def write_gallery(store: Path, *, tile_m: int = TILE_M) -> None:
         "driver": "ceiba.file_sources.RecordingsSource",
         "args": {"urlpath": str(recordings), "table": "recordings.csv"},
     }
-    reactions = {"driver": "ceiba.react2eo.reaction_sources.PublishedReactionsSource"}
+    reactions = {"driver": "ceiba.react2eo.reactions.reaction_sources.PublishedReactionsSource"}
     (home / "catalog.yml").write_text(yaml.safe_dump({"sources": {"recordings": source, "published_reactions": reactions}}), "utf-8")
 
     from ceiba.grids import Period, find_area

@@ -16,7 +16,7 @@ import json
 from pathlib import Path
 
 from ceiba.react2eo.layers import take_snapshot
-from ceiba.react2eo.ows_configuration import make_configuration
+from ceiba.react2eo.maps.ows_configuration import make_configuration
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -15,7 +15,7 @@ from rich.table import Table
 
 from ceiba.config import Config, project_root
 from ceiba.errors import CeibaError, ParameterError
-from ceiba.react2eo.commands import make_app as make_reactions_app
+from ceiba.react2eo.reactions.commands import make_app as make_reactions_app
 from ceiba.review_commands import make_app as make_review_app
 
 app = typer.Typer(

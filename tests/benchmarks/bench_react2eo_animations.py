@@ -94,8 +94,8 @@ def write_store(store: Path) -> None:
 
 def measure(client, layer: str) -> dict[str, float]:
     """Figures of GIFs of one layer: seconds cold with reading, seconds after reading, milliseconds when kept, MB."""
-    from ceiba.react2eo import animation_frames
-    from ceiba.react2eo.animation_frames import View
+    from ceiba.react2eo.animations import animation_frames
+    from ceiba.react2eo.animations.animation_frames import View
 
     shown = client.app.state.snapshots.current().find_layer("land", layer)
     west, south, east, north = shown.bounds

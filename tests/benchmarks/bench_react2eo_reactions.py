@@ -13,12 +13,12 @@ from pathlib import Path
 import h3
 import numpy as np
 
-from ceiba.react2eo.publication import publish
-from ceiba.react2eo.published import read_units
-from ceiba.react2eo.reactions import NAMES
+from ceiba.react2eo.reactions.api import NAMES
+from ceiba.react2eo.reactions.publication import publish
+from ceiba.react2eo.reactions.published import read_units
+from ceiba.react2eo.reactions.terms import Keys
+from ceiba.react2eo.reactions.votes import Vote, Votes, write
 from ceiba.react2eo.subjects import Subject
-from ceiba.react2eo.terms import Keys
-from ceiba.react2eo.votes import Vote, Votes, write
 
 TESTS = Path(__file__).resolve().parents[1] / "react2eo"
 ROUNDS, PER_S, SECONDS = 20, 1000, 20

@@ -357,8 +357,8 @@ def plan_requests(
         for region in json.load(urllib.request.urlopen(f"http://127.0.0.1:{ours.port}/api/products", timeout=120))["regions"]
         for layer in region["layers"]
     }
-    from ceiba.react2eo import rendering
     from ceiba.react2eo.layers import take_snapshot
+    from ceiba.react2eo.maps import rendering
 
     limits = rendering.layer_limits(take_snapshot().find_layer("packed", "natural_color"))
     tiles = choose_tiles()

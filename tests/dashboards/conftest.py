@@ -43,8 +43,8 @@ def reacted(gallery_environment, tmp_path_factory) -> tuple[str, pd.DataFrame]:
 @pytest.fixture(scope="module")
 def served_reactions(server_url, gallery_environment):
     """The same in the database of the session's server, which is as it was afterwards."""
-    from ceiba.react2eo.publication import remove_region
-    from ceiba.react2eo.reaction_store import open_database
+    from ceiba.react2eo.reactions.publication import remove_region
+    from ceiba.react2eo.reactions.reaction_store import open_database
 
     url = f"sqlite:///{Path(gallery_environment['CEIBA_STORE']) / 'react2eo' / 'reactions.sqlite'}"
     with pytest.MonkeyPatch.context() as patch:

@@ -15,8 +15,8 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from ceiba import labels
-from ceiba.react2eo.publication import K
-from ceiba.react2eo.published import Figures, Unit
+from ceiba.react2eo.reactions.publication import K
+from ceiba.react2eo.reactions.published import Figures, Unit
 
 REGION = "land"
 

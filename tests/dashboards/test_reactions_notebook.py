@@ -12,7 +12,12 @@ from ceiba.config import project_root
 from ceiba.errors import InputError
 from ceiba.grids import find_area
 from ceiba.plan import list_units, make_unit
-from ceiba.react2eo.reaction_sources import PublishedReactionsSource, latest_figures, sum_figures, trend_figures
+from ceiba.react2eo.reactions.reaction_sources import (
+    PublishedReactionsSource,
+    latest_figures,
+    sum_figures,
+    trend_figures,
+)
 from ceiba.sources import Selection
 
 NOTEBOOK = "07_dashboards/02_map_reactions"
@@ -59,8 +64,8 @@ def test_what_was_published_anew_meanwhile_is_not_taken_for_what_was_found(datab
 
 
 def test_tables_add_up_like_the_service(database):
-    from ceiba.react2eo import published
-    from ceiba.react2eo.reaction_store import open_database
+    from ceiba.react2eo.reactions import published
+    from ceiba.react2eo.reactions.reaction_store import open_database
 
     history = PublishedReactionsSource().read(selection_of("gallery"))
     engine = open_database(database)

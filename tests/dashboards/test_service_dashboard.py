@@ -65,7 +65,7 @@ def test_every_kind_and_reason_has_words():
     from ceiba.react2eo.settings import LIMITS
 
     kinds = set(LIMITS) - {"device", "body_kb"}
-    code = (project_root() / "lib" / "ceiba" / "react2eo" / "protection.py").read_text("utf-8")
+    code = (project_root() / "lib" / "ceiba" / "react2eo" / "protection" / "limits.py").read_text("utf-8")
     reasons = set(re.findall(r'Refusal\(\d+(?: if error.own else \d+)?, "(\w+)"', code)) | {"busy", "too_many_of_device"}
     assert len(reasons) >= 7
     for language in labels.LANGUAGES:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import rasterio
 
-from ceiba.react2eo.readers import READERS
+from ceiba.react2eo.maps.readers import READERS
 
 SUSPICIOUS = ("subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "socket.getaddrinfo", "os.remove", "os.rename")
 """Audit events that no request of a map has any reason for."""

@@ -16,9 +16,9 @@ from fastapi.responses import StreamingResponse
 from fastapi.staticfiles import StaticFiles
 
 from ceiba.react2eo.answers import add_error_answers
-from ceiba.react2eo.guard import guard
-from ceiba.react2eo.metrics import router
-from ceiba.react2eo.protection import limit_device
+from ceiba.react2eo.protection.guard import guard
+from ceiba.react2eo.protection.limits import limit_device
+from ceiba.react2eo.protection.metrics import router
 from ceiba.react2eo.settings import LIMITS, Settings
 
 SECRET_PLACE = "19.4326"

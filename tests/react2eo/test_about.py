@@ -10,9 +10,9 @@ from typer.testing import CliRunner
 
 from ceiba import labels
 from ceiba.cli import app
-from ceiba.react2eo import publication
+from ceiba.react2eo.reactions import publication
+from ceiba.react2eo.reactions.votes import Vote, Votes
 from ceiba.react2eo.subjects import Subject
-from ceiba.react2eo.votes import Vote, Votes
 
 
 @pytest.mark.parametrize("language", labels.LANGUAGES)

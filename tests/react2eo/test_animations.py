@@ -14,10 +14,10 @@ from pyproj import Geod
 
 from ceiba.errors import InputError
 from ceiba.grids import Period
-from ceiba.react2eo import animation_frames
-from ceiba.react2eo.animation_frames import View
-from ceiba.react2eo.file_cache import FileCache
-from ceiba.react2eo.rendering import paint, read_window
+from ceiba.react2eo.animations import animation_frames
+from ceiba.react2eo.animations.animation_frames import View
+from ceiba.react2eo.animations.file_cache import FileCache
+from ceiba.react2eo.maps.rendering import paint, read_window
 
 
 @pytest.fixture

@@ -20,8 +20,9 @@ from PIL import Image
 
 from ceiba.config import project_root
 from ceiba.errors import CatalogError, SettingsError, StoreError
-from ceiba.react2eo import external, themes
-from ceiba.react2eo.budgets import BudgetError, Budgets
+from ceiba.react2eo import themes
+from ceiba.react2eo.maps import external
+from ceiba.react2eo.maps.budgets import BudgetError, Budgets
 
 KEY = "secret/key 1"
 TILE = (12, 1040, 1810)  # within the bounds of the layers below

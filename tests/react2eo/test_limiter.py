@@ -8,9 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from ceiba.react2eo import limiter
-from ceiba.react2eo.addresses import choose_client, network_key, read_hop
-from ceiba.react2eo.limiter import CrowdedError, MinuteBuckets, TokenBuckets, Turns
+from ceiba.react2eo.protection import limiter
+from ceiba.react2eo.protection.addresses import choose_client, network_key, read_hop
+from ceiba.react2eo.protection.limiter import CrowdedError, MinuteBuckets, TokenBuckets, Turns
 
 PROXIES = tuple(ipaddress.ip_network(each) for each in ("127.0.0.1/32", "10.0.0.0/8", "fd00::/8"))
 LOOPBACK = ipaddress.ip_address("127.0.0.1")

@@ -11,10 +11,10 @@ from PIL import Image
 
 from ceiba.errors import StoreError
 from ceiba.grids import Period, grid_tile
-from ceiba.react2eo import overviews, rendering, tiles
 from ceiba.react2eo.layers import Band, Raster, Snapshot, wgs84_bounds
-from ceiba.react2eo.positions import Window
-from ceiba.react2eo.preparation import Preparation
+from ceiba.react2eo.maps import overviews, rendering, tiles
+from ceiba.react2eo.maps.positions import Window
+from ceiba.react2eo.maps.preparation import Preparation
 
 SIDE_TILES, TILE_PX, FACTOR = 12, 64, 4
 LEFT, TOP = 2_600_000, 1_300_000
@@ -75,7 +75,7 @@ def whole_window(layer, pixels: int) -> Window:
 
 
 def opened_files(monkeypatch) -> list[str]:
-    from ceiba.react2eo import readers
+    from ceiba.react2eo.maps import readers
 
     opened, real = [], readers._open
 
@@ -140,7 +140,7 @@ def test_without_a_coarse_raster_nothing_wrong_is_kept(country, client, monkeypa
     assert answer.headers["Content-Type"] == "image/png" and answer.headers["Cache-Control"] == "no-store" and not opened
     # What was asked for is made first.
     order = []
-    monkeypatch.setattr("ceiba.react2eo.preparation.make_coarse", lambda coarse, period: order.append(coarse.path))
+    monkeypatch.setattr("ceiba.react2eo.maps.preparation.make_coarse", lambda coarse, period: order.append(coarse.path))
     prepare(country)
     assert order[0] == overviews.plan_coarse(layer, YEARS[0]).path
 
@@ -182,7 +182,7 @@ def test_a_failure_leaves_nothing_half_and_the_rest_is_made(country, monkeypatch
             raise rasterio.errors.RasterioIOError("no space left")
         return real(source, target, **options)
 
-    monkeypatch.setattr("ceiba.react2eo.overviews.rasterio.shutil.copy", full_disk)
+    monkeypatch.setattr("ceiba.react2eo.maps.overviews.rasterio.shutil.copy", full_disk)
     with pytest.raises(StoreError, match="no space left"):
         overviews.make_coarse(coarse, YEARS[0])
     assert not list(coarse.path.parent.iterdir())

@@ -6,8 +6,8 @@ import json
 import pytest
 
 from ceiba.config import project_root
-from ceiba.react2eo import rendering
-from ceiba.react2eo.ows_configuration import make_configuration
+from ceiba.react2eo.maps import rendering
+from ceiba.react2eo.maps.ows_configuration import make_configuration
 
 SCRIPT = project_root() / "environments" / "datacube-ows" / "write_configuration.py"
 

@@ -21,8 +21,8 @@ from websockets.sync.client import connect
 sys.path.insert(0, str(Path(__file__).parent))
 from guarded_server import SECRET_PLACE, make_app, serving  # noqa: E402
 
-from ceiba.react2eo import protection  # noqa: E402
-from ceiba.react2eo.compression import PackedFiles  # noqa: E402
+from ceiba.react2eo.protection import limits as protection  # noqa: E402
+from ceiba.react2eo.protection.compression import PackedFiles  # noqa: E402
 
 SCRIPT = "export const years = [1999, 2000, 2001];\n" * 2000
 

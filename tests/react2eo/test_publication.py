@@ -11,11 +11,11 @@ import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ceiba.react2eo import publication, published, terms, votes
-from ceiba.react2eo import reaction_store as store
-from ceiba.react2eo.publication import K, Opinion
+from ceiba.react2eo.reactions import publication, published, terms, votes
+from ceiba.react2eo.reactions import reaction_store as store
+from ceiba.react2eo.reactions.publication import K, Opinion
+from ceiba.react2eo.reactions.votes import Vote, write
 from ceiba.react2eo.subjects import Subject
-from ceiba.react2eo.votes import Vote, write
 
 CELL = h3.latlng_to_cell(20.0, -89.0, 7)
 PARENT = h3.cell_to_parent(CELL, 6)

@@ -10,12 +10,12 @@ import pytest
 from shapely.geometry import shape
 from statsmodels.stats.proportion import proportion_confint
 
-from ceiba.react2eo import cell_files, publication, published
-from ceiba.react2eo import reaction_store as store
-from ceiba.react2eo.published import Figures, Unit, wilson_interval
+from ceiba.react2eo.reactions import cell_files, publication, published
+from ceiba.react2eo.reactions import reaction_store as store
+from ceiba.react2eo.reactions.published import Figures, Unit, wilson_interval
+from ceiba.react2eo.reactions.terms import Keys
+from ceiba.react2eo.reactions.votes import Vote, write
 from ceiba.react2eo.subjects import Subject
-from ceiba.react2eo.terms import Keys
-from ceiba.react2eo.votes import Vote, write
 
 
 @pytest.mark.parametrize(

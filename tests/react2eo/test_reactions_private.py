@@ -11,13 +11,13 @@ import pytest
 import sqlalchemy as sa
 from fastapi.testclient import TestClient
 
-from ceiba.react2eo import publication, terms
-from ceiba.react2eo import reaction_store as store
-from ceiba.react2eo import votes as writing
-from ceiba.react2eo.publication import publish
-from ceiba.react2eo.published import read_units
+from ceiba.react2eo.reactions import publication, terms
+from ceiba.react2eo.reactions import reaction_store as store
+from ceiba.react2eo.reactions import votes as writing
+from ceiba.react2eo.reactions.publication import publish
+from ceiba.react2eo.reactions.published import read_units
+from ceiba.react2eo.reactions.votes import Vote, Votes
 from ceiba.react2eo.subjects import Subject
-from ceiba.react2eo.votes import Vote, Votes
 
 CELLS = sorted(h3.grid_disk(h3.latlng_to_cell(20.0, -89.0, 7), 1))
 

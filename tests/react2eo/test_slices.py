@@ -14,8 +14,8 @@ import xarray as xr
 from shapely.ops import transform
 
 from ceiba.errors import InputError
-from ceiba.react2eo import clips, ground_areas, polygon_statistics
-from ceiba.react2eo.ground_areas import area_scale, bring_into, pixel_areas_m2, polygon_area_ha, read_polygon
+from ceiba.react2eo.slices import clips, ground_areas, polygon_statistics
+from ceiba.react2eo.slices.ground_areas import area_scale, bring_into, pixel_areas_m2, polygon_area_ha, read_polygon
 
 GEOD = pyproj.Geod(ellps="WGS84")
 MODIS = "+proj=sinu +lon_0=0 +x_0=0 +y_0=0 +R=6371007.181 +units=m +no_defs"

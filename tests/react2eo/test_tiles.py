@@ -15,9 +15,9 @@ from rasterio.vrt import WarpedVRT
 
 from ceiba.errors import StoreError
 from ceiba.mosaics.styles import find_style
-from ceiba.react2eo import pictures, rendering, tiles
-from ceiba.react2eo.positions import Part, Window, locate
-from ceiba.react2eo.readers import Readers
+from ceiba.react2eo.maps import pictures, rendering, tiles
+from ceiba.react2eo.maps.positions import Part, Window, locate
+from ceiba.react2eo.maps.readers import Readers
 
 GRID = morecantile.tms.get("WebMercatorQuad")
 
@@ -158,7 +158,7 @@ def test_outside_is_empty_at_once(client, snapshot, monkeypatch):
     def forbidden(*_: object, **__: object) -> None:
         raise AssertionError("a file was opened")
 
-    monkeypatch.setattr("ceiba.react2eo.readers._open", forbidden)
+    monkeypatch.setattr("ceiba.react2eo.maps.readers._open", forbidden)
     for format in ("png", "webp", "jpg"):
         answer = client.get(f"/tiles/land/ndvi/2018/14/100/100.{format}", params={"v": layer.version})
         assert answer.status_code == 200 and len(answer.content) < 2000

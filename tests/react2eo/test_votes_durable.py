@@ -17,12 +17,12 @@ import pytest
 import sqlalchemy as sa
 
 from ceiba.config import Config
-from ceiba.react2eo import reaction_store as store
-from ceiba.react2eo.publication import publish
-from ceiba.react2eo.published import read_units
-from ceiba.react2eo.reactions import NAMES
+from ceiba.react2eo.reactions import reaction_store as store
+from ceiba.react2eo.reactions.api import NAMES
+from ceiba.react2eo.reactions.publication import publish
+from ceiba.react2eo.reactions.published import read_units
+from ceiba.react2eo.reactions.votes import LIKE, Vote, Votes
 from ceiba.react2eo.subjects import Subject
-from ceiba.react2eo.votes import LIKE, Vote, Votes
 
 FOLDER = Path(__file__).parent
 sys.path.insert(0, str(FOLDER))
@@ -82,7 +82,7 @@ def test_a_database_of_each_kind_goes_up_and_down_and_serves_several_processes(d
 WRITER = """
 import sys
 from ceiba.react2eo.subjects import Subject
-from ceiba.react2eo.votes import Vote, Votes
+from ceiba.react2eo.reactions.votes import Vote, Votes
 votes, subject = Votes(sys.argv[1]), Subject("land", "ndvi", "2018", "2020", "8745ae2c3ffffff")
 waiting = [
     votes.offer(Vote(subject.key, 1 - 2 * (n % 2), device=f"device {n * 7 % 60}", subject=subject, request=f"request {n % 400}"))

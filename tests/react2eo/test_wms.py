@@ -11,12 +11,12 @@ import pytest
 from PIL import Image
 
 from ceiba.grids import Period
-from ceiba.react2eo import wms_requests
-from ceiba.react2eo.map_crs import find_crs, region_bounds, region_crs_names
-from ceiba.react2eo.rendering import Window, paint, read_window
-from ceiba.react2eo.tiles import GRID
-from ceiba.react2eo.wms_maps import clip_window
-from ceiba.react2eo.wms_requests import WmsError, find_period, negotiate_version, period_text
+from ceiba.react2eo.maps import wms_requests
+from ceiba.react2eo.maps.map_crs import find_crs, region_bounds, region_crs_names
+from ceiba.react2eo.maps.rendering import Window, paint, read_window
+from ceiba.react2eo.maps.tiles import GRID
+from ceiba.react2eo.maps.wms_maps import clip_window
+from ceiba.react2eo.maps.wms_requests import WmsError, find_period, negotiate_version, period_text
 
 OGC = "{http://www.opengis.net/ogc}"
 NDVI = "land.ndvi"
@@ -272,7 +272,7 @@ def test_values_outside_of_the_data_are_no_data(client, region):
 
 
 def test_words_in_pages_are_escaped():
-    from ceiba.react2eo.wms_maps import write_info
+    from ceiba.react2eo.maps.wms_maps import write_info
 
     found = {"layer": "a", "title": "<script>alert(1)</script>", "region": "r", "period": "2018", "values": {}, "text": "a & b"}
     page = write_info([found], 0.0, 0.0, format="text/html", language="es")

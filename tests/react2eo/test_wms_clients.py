@@ -13,8 +13,8 @@ from owslib.wms import WebMapService
 from PIL import Image
 
 from ceiba.grids import Period
-from ceiba.react2eo.rendering import Window, paint, read_window
-from ceiba.react2eo.tiles import GRID
+from ceiba.react2eo.maps.rendering import Window, paint, read_window
+from ceiba.react2eo.maps.tiles import GRID
 
 NAMES = {"land.natural_color", "land.ndvi", "land.land_cover", "land.change", "land.integrity"}
 YEARS = ["2018-01-01", "2019-01-01", "2020-01-01"]

@@ -10,7 +10,7 @@ import rasterio
 from owslib.wmts import WebMapTileService
 from PIL import Image
 
-from ceiba.react2eo import rendering, tiles
+from ceiba.react2eo.maps import rendering, tiles
 
 OWS = "{http://www.opengis.net/ows/1.1}"
 ASKED = {"service": "WMTS", "request": "GetTile", "version": "1.0.0", "layer": "land.ndvi", "style": "default",

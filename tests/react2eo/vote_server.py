@@ -5,9 +5,9 @@ import sys
 import uvicorn
 from fastapi import FastAPI
 
-from ceiba.react2eo import reactions
-from ceiba.react2eo.protection import DeviceLimit
-from ceiba.react2eo.votes import Votes
+from ceiba.react2eo.protection.limits import DeviceLimit
+from ceiba.react2eo.reactions import api as reactions
+from ceiba.react2eo.reactions.votes import Votes
 
 
 class Everything:

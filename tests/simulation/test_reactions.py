@@ -9,8 +9,8 @@ import sqlalchemy as sa
 
 from ceiba.errors import AreaError
 from ceiba.grids import Period, find_area
-from ceiba.react2eo.reaction_sources import read_history
-from ceiba.react2eo.reaction_store import open_database
+from ceiba.react2eo.reactions.reaction_sources import read_history
+from ceiba.react2eo.reactions.reaction_store import open_database
 from ceiba.simulation import reactions
 from ceiba.simulation.land_cover import group_names, group_of
 from ceiba.simulation.reactions import Crowd, SimulatedReactionsSource, draw_opinions, simulate_reactions, true_shares

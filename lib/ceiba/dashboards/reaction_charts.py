@@ -88,7 +88,7 @@ def draw_cells(table: pd.DataFrame, place: Place, language: str) -> hv.Overlay:
     Parameters
     ----------
     table
-        A row a cell, columns of :func:`ceiba.react2eo.reaction_sources.tabulate`.
+        A row a cell, columns of :func:`ceiba.react2eo.reactions.reaction_sources.tabulate`.
     """
     shown = frame(table, place)
     crs = maps.projection(shown)

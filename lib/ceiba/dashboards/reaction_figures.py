@@ -26,7 +26,7 @@ def plot_cells(cells: pd.DataFrame, place: Place, *, layer: str) -> Figure:
     Parameters
     ----------
     cells
-        A row a cell, columns of :func:`ceiba.react2eo.reaction_sources.tabulate`; the rest of the place (no cell) is left out.
+        A row a cell, columns of :func:`ceiba.react2eo.reactions.reaction_sources.tabulate`; the rest of the place (no cell) is left out.
     layer
         Which layer they are of, for the title.
     """
@@ -55,7 +55,7 @@ def plot_shares(sums: pd.DataFrame) -> Figure:
     Parameters
     ----------
     sums
-        A row a layer, columns of :func:`ceiba.react2eo.reaction_sources.tabulate`.
+        A row a layer, columns of :func:`ceiba.react2eo.reactions.reaction_sources.tabulate`.
     """
     sums = sums.sort_values("share", ignore_index=True)
     rows = np.arange(len(sums))
@@ -75,7 +75,7 @@ def plot_trend(trend: pd.DataFrame, *, layer: str) -> Figure:
     Parameters
     ----------
     trend
-        Columns of :func:`ceiba.react2eo.reaction_sources.trend_figures`.
+        Columns of :func:`ceiba.react2eo.reactions.reaction_sources.trend_figures`.
     layer
         Which layer it is of, for the title.
     """

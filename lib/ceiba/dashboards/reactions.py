@@ -33,11 +33,11 @@ from ceiba.dashboards.page import (
 )
 from ceiba.dashboards.reaction_charts import interval, percent
 from ceiba.errors import StoreError
-from ceiba.react2eo import published, reaction_store
 from ceiba.react2eo.layers import Layer, Region, Snapshot, Snapshots
-from ceiba.react2eo.published import Figures, Unit
-from ceiba.react2eo.reaction_sources import tabulate
-from ceiba.react2eo.rendering import read_point
+from ceiba.react2eo.maps.rendering import read_point
+from ceiba.react2eo.reactions import published, reaction_store
+from ceiba.react2eo.reactions.published import Figures, Unit
+from ceiba.react2eo.reactions.reaction_sources import tabulate
 from ceiba.react2eo.settings import Settings
 
 ALL = ""

@@ -9,8 +9,8 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
 from ceiba.errors import CeibaError
-from ceiba.react2eo.failures import answer_error
-from ceiba.react2eo.workers import RETRY_S, BusyError
+from ceiba.react2eo.animations.workers import RETRY_S, BusyError
+from ceiba.react2eo.protection.failures import answer_error
 
 LONGEST_INPUT = 80
 

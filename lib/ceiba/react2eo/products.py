@@ -7,10 +7,10 @@ from fastapi import APIRouter, Query, Request
 from ceiba import labels
 from ceiba.react2eo.answers import describe_errors
 from ceiba.react2eo.credits import credit_lines, source_line
-from ceiba.react2eo.external import describe_external
 from ceiba.react2eo.layers import Layer, Region, Snapshot
+from ceiba.react2eo.maps.external import describe_external
+from ceiba.react2eo.maps.tiles import native_zoom
 from ceiba.react2eo.product_answers import Products
-from ceiba.react2eo.tiles import native_zoom
 
 router = APIRouter(prefix="/api", tags=["products"])
 

@@ -2,28 +2,19 @@
 
 from fastapi import FastAPI
 
-from ceiba.react2eo import (
-    about,
-    animations,
-    description,
-    external,
-    figures,
-    metrics,
-    page,
-    products,
-    reactions,
-    shell,
-    slices,
-    tiles,
-    wms,
-    wmts,
-)
+from ceiba.react2eo import description, page, products, shell
+from ceiba.react2eo.animations import api as animations
 from ceiba.react2eo.answers import add_error_answers
-from ceiba.react2eo.guard import guard
 from ceiba.react2eo.layers import Snapshots
-from ceiba.react2eo.preparation import Preparation
+from ceiba.react2eo.maps import external, tiles, wms, wmts
+from ceiba.react2eo.maps.preparation import Preparation
+from ceiba.react2eo.protection import metrics
+from ceiba.react2eo.protection.guard import guard
+from ceiba.react2eo.reactions import about, figures
+from ceiba.react2eo.reactions import api as reactions
+from ceiba.react2eo.reactions.votes import Votes
 from ceiba.react2eo.settings import Settings
-from ceiba.react2eo.votes import Votes
+from ceiba.react2eo.slices import api as slices
 
 
 def create_app() -> FastAPI:

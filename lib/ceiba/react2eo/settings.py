@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from ceiba.config import Config
 from ceiba.errors import SettingsError
-from ceiba.react2eo.terms import LENGTHS
+from ceiba.react2eo.reactions.terms import LENGTHS
 
 Networks = tuple[IPv4Network | IPv6Network, ...]
 

@@ -15,7 +15,7 @@ from ceiba.legends import LandCoverClass, Legend
 from ceiba.mosaics.display import COMPOSITES
 from ceiba.mosaics.styles import Style, find_style, read_styles
 from ceiba.products import find_definition
-from ceiba.react2eo.external_catalog import ExternalLayer, read_external
+from ceiba.react2eo.maps.external_catalog import ExternalLayer, read_external
 
 NAME = re.compile(r"[a-z][a-z0-9_]*")
 Words = Mapping[str, str]

@@ -18,12 +18,12 @@ from pyproj import Transformer
 from ceiba.config import project_root
 from ceiba.errors import AreaError
 from ceiba.grids import Place, load_areas
-from ceiba.react2eo import reaction_store
-from ceiba.react2eo.publication import publish
-from ceiba.react2eo.reaction_sources import PublishedReactionsSource, read_history
+from ceiba.react2eo.reactions import reaction_store
+from ceiba.react2eo.reactions.publication import publish
+from ceiba.react2eo.reactions.reaction_sources import PublishedReactionsSource, read_history
+from ceiba.react2eo.reactions.terms import Keys
+from ceiba.react2eo.reactions.votes import DISLIKE, LIKE, NONE, Vote, write
 from ceiba.react2eo.subjects import FINEST, Subject
-from ceiba.react2eo.terms import Keys
-from ceiba.react2eo.votes import DISLIKE, LIKE, NONE, Vote, write
 from ceiba.samples import find_sample
 from ceiba.simulation.integrity import CELL_PX
 from ceiba.simulation.land_cover import group_names, group_of
@@ -208,7 +208,7 @@ class SimulatedReactionsSource(PublishedReactionsSource):
     words = "dashboards.reactions_invented"
 
     def read(self, selection: Selection) -> pd.DataFrame:
-        """The table of :func:`ceiba.react2eo.reaction_sources.read_history`, the same each time."""
+        """The table of :func:`ceiba.react2eo.reactions.reaction_sources.read_history`, the same each time."""
         return simulated_history(find_simulated_place(selection.place.name).name)
 
 

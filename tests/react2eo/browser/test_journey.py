@@ -53,8 +53,8 @@ def publish(react_store, monkeypatch):
     """A function that publishes what waits, as the server does each hour."""
 
     def run() -> None:
-        from ceiba.react2eo import publication
-        from ceiba.react2eo.reaction_store import open_database
+        from ceiba.react2eo.reactions import publication
+        from ceiba.react2eo.reactions.reaction_store import open_database
         from ceiba.react2eo.settings import Settings
 
         for name, value in react_store.items():

@@ -1,0 +1,1 @@
+"""Animations of what is on the screen."""

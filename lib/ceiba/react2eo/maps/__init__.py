@@ -1,0 +1,1 @@
+"""Layers as tiles and maps for browsers, QGIS, GDAL and others."""

@@ -1,0 +1,1 @@
+"""Parts of layers in space and time: series, statistics and files."""
