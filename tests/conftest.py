@@ -90,9 +90,28 @@ def store(store_environment, monkeypatch) -> Path:
     return Path(store_environment["CEIBA_STORE"])
 
 
+@pytest.fixture(scope="session")
+def new_database() -> Iterator[Path]:
+    """The folder of a new store's database, with tables and products and no server at work."""
+    with open_folder() as folder:
+        own = {"CEIBA_STORE": str(folder / "store"), "CEIBA_LOCAL": "", "CEIBA_DB_URL": ""}
+        connect = "from ceiba import cube; cube.connect()"
+        subprocess.run([sys.executable, "-c", connect], env=os.environ | own, check=True, timeout=300)
+        yield folder / "store" / "database"
+
+
 @pytest.fixture
-def own_store(monkeypatch) -> Iterator[Path]:
-    """A store of one test alone, with its own embedded PostgreSQL."""
+def own_store(bare_store, new_database) -> Path:
+    """A store of one test alone, with its own embedded PostgreSQL, which is set up but empty."""
+    bare_store.mkdir()
+    # with its owner and rights, without which PostgreSQL does not start
+    subprocess.run(["cp", "-a", str(new_database), str(bare_store / "database")], check=True)
+    return bare_store
+
+
+@pytest.fixture
+def bare_store(monkeypatch) -> Iterator[Path]:
+    """A store of one test alone, of which there is not even the folder."""
     with open_folder() as folder:
         for name, value in {"CEIBA_STORE": str(folder / "store"), "CEIBA_LOCAL": "", "CEIBA_DB_URL": ""}.items():
             monkeypatch.setenv(name, value)

@@ -29,44 +29,44 @@ def postmaster(store) -> psutil.Process:
     return psutil.Process(int((store / "database" / "postmaster.pid").read_text().split()[0]))
 
 
-def test_killed_servers_and_stale_files_recover_by_themselves(own_store):
-    products = connect_elsewhere(own_store)
+def test_killed_servers_and_stale_files_recover_by_themselves(bare_store):
+    products = connect_elsewhere(bare_store)
     assert products > 5
     holder = subprocess.Popen(
         [sys.executable, "-c", CONNECT + "; import time; time.sleep(600)"],
-        env=os.environ | {"CEIBA_STORE": str(own_store)},
+        env=os.environ | {"CEIBA_STORE": str(bare_store)},
         stdout=subprocess.PIPE,
         text=True,
     )
     assert int(holder.stdout.readline()) == products
     # a second process shares the server
-    assert connect_elsewhere(own_store) == products
+    assert connect_elsewhere(bare_store) == products
     # the client and the server are both killed, the files of both stay behind
-    server = postmaster(own_store)
+    server = postmaster(bare_store)
     holder.send_signal(signal.SIGKILL)
     holder.wait()
     server.kill()
     server.wait(30)
-    assert connect_elsewhere(own_store) == products
+    assert connect_elsewhere(bare_store) == products
     # the process number of a server that is gone belongs to somebody else now, and the list of clients is torn
-    (own_store / "database" / "postmaster.pid").write_text(f"{os.getpid()}\n{own_store}/database\n")
-    (own_store / "database" / ".handle_pids.json").write_text("[12")
-    assert connect_elsewhere(own_store) == products
+    (bare_store / "database" / "postmaster.pid").write_text(f"{os.getpid()}\n{bare_store}/database\n")
+    (bare_store / "database" / ".handle_pids.json").write_text("[12")
+    assert connect_elsewhere(bare_store) == products
 
 
-def test_the_server_stops_with_its_last_user_even_after_a_client_was_killed(own_store):
-    connect_elsewhere(own_store)
-    clients = own_store / "database" / ".handle_pids.json"
+def test_the_server_stops_with_its_last_user_even_after_a_client_was_killed(bare_store):
+    connect_elsewhere(bare_store)
+    clients = bare_store / "database" / ".handle_pids.json"
     clients.write_text(json.dumps([2**22 - 3]))
-    connect_elsewhere(own_store)
+    connect_elsewhere(bare_store)
     time.sleep(0.5)
-    assert not (own_store / "database" / "postmaster.pid").exists()
+    assert not (bare_store / "database" / "postmaster.pid").exists()
 
 
-def test_a_set_up_that_was_killed_half_way_is_begun_anew(own_store):
-    (own_store / "database" / "global").mkdir(parents=True)
-    (own_store / "database" / "PG_VERSION").write_text("18\n")
-    assert connect_elsewhere(own_store) > 5
+def test_a_set_up_that_was_killed_half_way_is_begun_anew(bare_store):
+    (bare_store / "database" / "global").mkdir(parents=True)
+    (bare_store / "database" / "PG_VERSION").write_text("18\n")
+    assert connect_elsewhere(bare_store) > 5
 
 
 def test_another_server_is_taken_by_its_address():

@@ -77,15 +77,15 @@ def test_any_number_of_jobs_gives_the_same_products(jobs, own_store, two_years, 
 
 
 @pytest.mark.slow
-def test_a_debian_postgresql_gives_the_same_products(own_store, two_years, add_tiny_area, finished, debian_postgresql):
+def test_a_debian_postgresql_gives_the_same_products(bare_store, two_years, add_tiny_area, finished, debian_postgresql):
     if "store" not in finished:
         pytest.skip("the run on the embedded server did not finish")
-    add_tiny_area(own_store, two_years, years=(2018, 2019))
+    add_tiny_area(bare_store, two_years, years=(2018, 2019))
     os.environ["CEIBA_DB_URL"] = debian_postgresql
     try:
         ceiba("run", "ard", "mosaics", "--area", "tiny", "--set", "min_observations=1")
-        assert describe_store(own_store, "tiny") == finished["store"]
-        assert not (own_store / "database").exists()
+        assert describe_store(bare_store, "tiny") == finished["store"]
+        assert not (bare_store / "database").exists()
     finally:
         os.environ["CEIBA_DB_URL"] = ""
 
