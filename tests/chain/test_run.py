@@ -10,7 +10,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from ceiba.cli import app
+from ceiba.cli import app, main
 from ceiba.grids import load_areas
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -103,7 +103,11 @@ def test_a_bad_scene_makes_the_run_fail_and_the_others_are_made(own_store, tmp_p
     assert "tiny_20190310/20m.tif cannot be read" in ceiba("run", "ard", "--area", "tiny", code=1)
 
 
-def test_mistakes_on_the_command_line_are_one_clear_line(store):
+def test_mistakes_on_the_command_line_are_one_clear_line(store, monkeypatch, capsys):
+    wrong = ["run", "poetry"]
+    done = subprocess.run([sys.executable, "-m", "ceiba.cli", *wrong], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 2 and "no stage or notebook 'poetry'" in done.stderr and "Traceback" not in done.stderr
+    # The same entry point without a new interpreter each.
     for arguments, told in [
         (["run", "poetry"], "no stage or notebook 'poetry'; stages are ard"),
         (["run", "ard", "--area", "atlantis"], "no area 'atlantis'; there are sample"),
@@ -113,10 +117,11 @@ def test_mistakes_on_the_command_line_are_one_clear_line(store):
         (["run", "ard", "--cluster", "moon"], "cluster 'moon': allowed are local, gateway"),
         (["run", "ard", "--area", "simulated", "--tiles", "x9"], "no tile 'x9'"),
     ]:
-        done = subprocess.run(
-            [sys.executable, "-m", "ceiba.cli", *arguments], capture_output=True, text=True, timeout=120
-        )
-        assert done.returncode == 2 and told in done.stderr and "Traceback" not in done.stderr, done.stderr
+        monkeypatch.setattr(sys, "argv", ["ceiba", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        shown = capsys.readouterr().err
+        assert ended.value.code == 2 and told in shown and "Traceback" not in shown, shown
 
 
 def test_a_users_own_place_is_added_in_tiles(store, tmp_path):
