@@ -102,7 +102,8 @@ def test_scenes_of_5_m_go_through_the_chain(own_store, tmp_path, add_tiny_area, 
     assert (~clear).sum(("y", "x")).values.tolist() == [29, 29, 29]
     encoding = scene_encoding(index.get_dataset(index.connect(), inventory["dataset_id"][0]))
     assert (encoding.scale, encoding.offset, encoding.nodata) == (1e-4, 0.0, 0)
-    bands = stack[["blue", "green", "red", "red_edge_1", "nir"]]
+    # as many bands as other tests have: for each number of them the geomedian is compiled once
+    bands = stack[["blue", "green", "red", "red_edge_1"]]
     for band in bands.data_vars.values():
         band.attrs |= encoding.to_properties()
     mosaic = geomedian(bands, clear)

@@ -164,8 +164,9 @@ def geomedian_of_arrays(
     padded = flat[0].shape[1]
     numbers = (
         _nodata_of_dates(nodata, times, dtype),
-        np.ascontiguousarray(np.broadcast_to(np.float32(scale), (times, len(bands)))).ravel(),
-        np.ascontiguousarray(np.broadcast_to(np.float32(offset), (times, len(bands)))).ravel(),
+        # copies, since one of the caller's array could not be written to, for which Numba compiles everything once more
+        np.array(np.broadcast_to(np.float32(scale), (times, len(bands)))).ravel(),
+        np.array(np.broadcast_to(np.float32(offset), (times, len(bands)))).ravel(),
     )
     layers = len(bands) + 3 * deviations
     result = np.empty((layers, padded), np.float32)
