@@ -37,6 +37,8 @@ PRELOADED = (
     "ceiba.file_sources",
     "ceiba.catalog",
     "ceiba.ard",
+    "ceiba.mosaics.composites",  # with Numba, which most notebooks compute with
+    "ceiba.mosaics.streaming",
 )
 START_TIMEOUT_S = 120
 # matplotlib reads its backend when it is imported, which for a forked kernel is before ipykernel would set it.
