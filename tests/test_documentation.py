@@ -54,7 +54,7 @@ def test_commands_and_options_exist(page):
                     f"{page}: `ceiba {called}`; there are {sorted(command.commands)}"
                 )
                 command = command.commands[word]
-            options = {name for parameter in command.params for name in parameter.opts}
+            options = {name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts)}
             given = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", line.partition("#")[0]))
             assert given <= options | {"--help"}, f"{page}: {sorted(given - options)} of `ceiba {called}`"
 
