@@ -13,10 +13,10 @@ from odc.geo.geobox import GeoBox
 from odc.geo.xr import wrap_xr
 from sklearn.ensemble import RandomForestClassifier
 
-from ceiba.change.irmad import irmad
-from ceiba.classification.forest import Forest
-from ceiba.classification.models import grow_forest
-from ceiba.classification.samples import TrainingSet, extract_features, read_samples
+from ceiba.change.two_dates.irmad import irmad
+from ceiba.classification.models.forest import Forest
+from ceiba.classification.models.land_cover_model import grow_forest
+from ceiba.classification.samples.points import TrainingSet, extract_features, read_samples
 from ceiba.legends import load_legend
 
 ROOT = Path(__file__).resolve().parents[2]

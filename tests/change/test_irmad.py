@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import rasterio
 
-from ceiba.change.irmad import irmad
-from ceiba.change.normalization import orthogonal_regression
+from ceiba.change.two_dates.irmad import irmad
+from ceiba.change.two_dates.normalization import orthogonal_regression
 from ceiba.errors import InputError
 
 

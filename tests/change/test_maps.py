@@ -8,7 +8,7 @@ from odc.geo.geobox import GeoBox
 from odc.geo.xr import wrap_xr
 from scipy import stats
 
-from ceiba.change.maps import (
+from ceiba.change.two_dates.maps import (
     change_areas,
     detect_change,
     false_discovery_rates,
@@ -16,7 +16,7 @@ from ceiba.change.maps import (
     noise_tail,
     remove_small_patches,
 )
-from ceiba.change.vectors import compare_mosaics, split_strata
+from ceiba.change.two_dates.vectors import compare_mosaics, split_strata
 from ceiba.errors import InputError, ParameterError
 
 GEOBOX = GeoBox.from_bbox((4_000_000, 1_199_000, 4_001_000, 1_200_000), "EPSG:6372", resolution=10)

@@ -8,7 +8,7 @@ from odc.geo.geobox import GeoBox
 from odc.geo.xr import wrap_xr
 from pyproj import Geod, Transformer
 
-from ceiba.classification.areas import class_areas, estimate_areas, pixel_areas
+from ceiba.classification.accuracy.areas import class_areas, estimate_areas, pixel_areas
 from ceiba.errors import InputError, LegendError
 from ceiba.legends import load_legend
 

@@ -6,8 +6,8 @@ import pytest
 from odc.geo.geobox import GeoBox
 from odc.geo.xr import wrap_xr
 
-from ceiba.classification.areas import estimate_areas
-from ceiba.classification.designs import assess_map, estimate_ratio
+from ceiba.classification.accuracy.areas import estimate_areas
+from ceiba.classification.accuracy.assessment import assess_map, estimate_ratio
 from ceiba.legends import load_legend
 
 GEOBOX = GeoBox.from_bbox((4_000_000, 1_199_000, 4_001_000, 1_200_000), "EPSG:6372", resolution=20)

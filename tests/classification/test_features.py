@@ -9,7 +9,7 @@ import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ceiba.classification.features import annual_features, interpolate_series, season_bounds
+from ceiba.classification.features.seasons import annual_features, interpolate_series, season_bounds
 from ceiba.errors import InputError
 
 

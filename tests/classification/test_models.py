@@ -8,19 +8,18 @@ import pytest
 import xarray as xr
 from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier
 
-from ceiba.classification.features import annual_features
-from ceiba.classification.forest import Forest
-from ceiba.classification.models import (
+from ceiba.classification.accuracy.validation import blocked_folds, measure_accuracy, spatial_blocks
+from ceiba.classification.features.seasons import annual_features
+from ceiba.classification.maps.prediction import map_land_cover, predict_probabilities
+from ceiba.classification.models.calibration import calibrate
+from ceiba.classification.models.forest import Forest
+from ceiba.classification.models.land_cover_model import (
     LandCoverModel,
-    calibrate,
     choose_shape,
     grow_forest,
-    map_land_cover,
-    predict_probabilities,
     train_model,
 )
-from ceiba.classification.samples import extract_features, read_samples
-from ceiba.classification.validation import blocked_folds, measure_accuracy, spatial_blocks
+from ceiba.classification.samples.points import extract_features, read_samples
 from ceiba.errors import InputError
 from ceiba.legends import load_legend
 

@@ -7,8 +7,8 @@ import xarray as xr
 from odc.geo.geobox import GeoBox
 from odc.geo.xr import wrap_xr
 
-from ceiba.classification.features import annual_features
-from ceiba.classification.samples import extract_features, locate, read_samples
+from ceiba.classification.features.seasons import annual_features
+from ceiba.classification.samples.points import extract_features, locate, read_samples
 from ceiba.errors import InputError, LegendError
 from ceiba.legends import load_legend
 

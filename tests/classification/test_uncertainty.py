@@ -4,13 +4,12 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from ceiba.classification.uncertainty import (
+from ceiba.classification.maps.uncertainty import margin, normalized_entropy
+from ceiba.classification.models.calibration import (
     calibration_error,
     fit_calibration,
     fit_temperature,
     log_loss,
-    margin,
-    normalized_entropy,
     soften,
 )
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ceiba.classification.validation import (
+from ceiba.classification.accuracy.validation import (
     blocked_folds,
     cluster_interval,
     measure_accuracy,

@@ -8,7 +8,7 @@ from matplotlib.colors import BoundaryNorm, ListedColormap
 from matplotlib.patches import Patch
 
 from ceiba import labels
-from ceiba.change.maps import CHANGE, NO_CHANGE
+from ceiba.change.two_dates.maps import CHANGE, NO_CHANGE
 
 # Of the colour-blind-safe set of Okabe and Ito: grey, vermilion, bluish green.
 COLORS = {"no_change": "#e6e6e6", "loss": "#d55e00", "gain": "#009e73"}
@@ -49,7 +49,7 @@ def draw_band(axes: Axes, values: xr.DataArray, *, label: str, colormap: str, li
 
 
 def area_table(areas: pd.DataFrame) -> pd.DataFrame:
-    """Areas of :func:`ceiba.change.maps.change_areas` for people."""
+    """Areas of :func:`ceiba.change.two_dates.maps.change_areas` for people."""
     return pd.DataFrame(
         {
             labels.both("change.direction"): [f"{row.name_es} | {row.name_en}" for row in areas.itertuples()],

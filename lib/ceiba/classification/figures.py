@@ -9,8 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Patch
 
 from ceiba import labels
-from ceiba.classification.designs import DesignEstimate
-from ceiba.classification.validation import Accuracy
+from ceiba.classification.accuracy.assessment import DesignEstimate
+from ceiba.classification.accuracy.validation import Accuracy
 from ceiba.legends import Legend
 
 LONGEST_NAME = 44
@@ -96,7 +96,7 @@ def class_table(accuracy: Accuracy, legend: Legend) -> pd.DataFrame:
 
 
 def area_table(areas: pd.DataFrame) -> pd.DataFrame:
-    """Areas of :func:`ceiba.classification.areas.class_areas` for people: classes that occur, the largest first."""
+    """Areas of :func:`ceiba.classification.accuracy.areas.class_areas` for people: classes that occur, the largest first."""
     rows = areas[areas["pixels"] > 0].sort_values("area_ha", ascending=False)
     names = [f"{row.code} {row.name_es} | {row.name_en}" for row in rows.itertuples()]
     return pd.DataFrame(

@@ -7,20 +7,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import sklearn
 import xarray as xr
 from sklearn.ensemble import ExtraTreesClassifier
 
 import ceiba
-from ceiba.classification.forest import Forest
-from ceiba.classification.samples import TrainingSet
-from ceiba.classification.uncertainty import calibration_error, fit_calibration, log_loss, normalized_entropy, soften
+from ceiba.classification.models.calibration import Calibration, soften
+from ceiba.classification.models.forest import Forest
+from ceiba.classification.samples.points import TrainingSet
 from ceiba.errors import InputError
 from ceiba.legends import Legend
 
 FOREST_FILE, CARD_FILE = "forest.npz", "card.json"
-PIXELS_AT_ONCE = 65536
 
 
 @dataclass(frozen=True)
@@ -49,7 +47,7 @@ class LandCoverModel:
     legend_name, legend_fingerprint
         Legend of the classes.
     temperature, floor
-        Calibration of the probabilities, see :func:`ceiba.classification.uncertainty.soften`.
+        Calibration of the probabilities, see :func:`ceiba.classification.models.calibration.soften`.
     card
         Facts for people: training fingerprint, library versions, metrics.
     """
@@ -183,61 +181,6 @@ def choose_shape(
     return best, held_out[best]
 
 
-@dataclass(frozen=True)
-class Calibration:
-    """Temperature and what it is worth on folds that it was not fitted on.
-
-    ``log_loss`` and ``calibration_error`` are (before, after); ``temperature`` is 1, and ``floor`` the smallest, where
-    calibration did not help.
-    """
-
-    temperature: float
-    floor: float
-    log_loss: tuple[float, float]
-    calibration_error: tuple[float, float]
-    probabilities: np.ndarray
-
-    @property
-    def best_error(self) -> float:
-        """Expected calibration error [1] of what is used."""
-        return self.calibration_error[1 if self.log_loss[1] < self.log_loss[0] else 0]
-
-
-def calibrate(held_out: np.ndarray, index: np.ndarray, folds: np.ndarray, *, trees: int) -> Calibration:
-    """Fit a temperature to held-out probabilities, and use it only where it lowers the log-loss of folds it did not see.
-
-    An even share of all classes is mixed in as well: under a wrong label, or in a block unlike all others, every class is
-    possible, and a temperature alone would pay for such samples by flattening all the rest.
-
-    Parameters
-    ----------
-    held_out
-        Probabilities of :func:`cross_predict`, dims ``(sample, class)``.
-    index
-        Column of the true class, dims ``(sample,)``.
-    folds
-        Fold of each sample, dims ``(sample,)``.
-    trees
-        Number of trees: half a vote is always shared by all classes, as a forest cannot see smaller probabilities.
-
-    Returns
-    -------
-    Calibration
-        With the cross-fitted probabilities.
-    """
-    smallest = 0.5 / trees
-    before = soften(held_out, 1.0, smallest)
-    after = before.copy()
-    for fold in np.unique(folds):
-        held = folds == fold
-        after[held] = soften(held_out[held], *fit_calibration(held_out[~held], index[~held], smallest))
-    losses = (log_loss(before, index), log_loss(after, index))
-    errors = tuple(calibration_error(p.max(axis=1), p.argmax(axis=1) == index) for p in (before, after))
-    if losses[1] >= losses[0]:
-        return Calibration(1.0, smallest, losses, errors, before)
-    return Calibration(*fit_calibration(held_out, index, smallest), losses, errors, after)
-
-
 def train_model(
     training: TrainingSet,
     legend: Legend,
@@ -272,74 +215,3 @@ def train_model(
         floor=calibration.floor,
         card=card,
     )
-
-
-def predict_probabilities(model: LandCoverModel, features: xr.Dataset, legend: Legend) -> xr.DataArray:
-    """Class probabilities of every pixel.
-
-    Parameters
-    ----------
-    model
-        A trained model.
-    features
-        From :func:`ceiba.classification.features.annual_features`, dims ``(y, x)``, NaN is no data.
-    legend
-        Legend of the map.
-
-    Returns
-    -------
-    xr.DataArray
-        Probabilities [1], dims ``(class, y, x)``, coordinate ``class`` holds codes, float32; NaN where a feature has no data.
-
-    Raises
-    ------
-    InputError
-        Where features or legend are not those the model was trained on.
-    """
-    model.check_schema(features, legend)
-    first = features[model.names[0]]
-    columns = np.stack([features[name].values.ravel() for name in model.names], axis=-1)
-    seen = np.flatnonzero(np.isfinite(columns).all(axis=1))
-    out = np.full((len(model.codes), columns.shape[0]), np.nan, dtype="float32")
-    for start in range(0, len(seen), PIXELS_AT_ONCE):
-        pixels = seen[start : start + PIXELS_AT_ONCE]
-        out[:, pixels] = model.predict_samples(columns[pixels]).T
-    coords = {"class": model.codes.astype("int64")} | {name: first.coords[name] for name in first.coords}
-    return xr.DataArray(out.reshape(-1, *first.shape), dims=("class", *first.dims), coords=coords, attrs={"units": "1"})
-
-
-def map_land_cover(probabilities: xr.DataArray) -> xr.Dataset:
-    """The land-cover map of class probabilities.
-
-    Parameters
-    ----------
-    probabilities
-        From :func:`predict_probabilities`, dims ``(class, y, x)``.
-
-    Returns
-    -------
-    xr.Dataset
-        land_cover, second_class (uint8 codes, 0 no data), probability, second_probability, entropy [1] (float32, NaN no data).
-    """
-    values = probabilities.values
-    codes = probabilities["class"].values.astype("uint8")
-    seen = np.isfinite(values).all(axis=0)
-    # Stable, so that a tie falls to the smaller code everywhere.
-    order = np.argsort(-np.where(seen, values, 0), axis=0, kind="stable")
-    bands = {}
-    for rank, (name, share) in enumerate((("land_cover", "probability"), ("second_class", "second_probability"))):
-        chosen = order[rank]
-        bands[name] = np.where(seen, codes[chosen], 0).astype("uint8")
-        bands[share] = np.where(seen, np.take_along_axis(values, chosen[None], axis=0)[0], np.nan).astype("float32")
-    bands["entropy"] = normalized_entropy(probabilities).values.astype("float32")
-    template = probabilities.isel({"class": 0}, drop=True)
-    units = {"land_cover": "class", "second_class": "class"}
-    return xr.Dataset(
-        {name: template.copy(data=band).assign_attrs(units=units.get(name, "1")) for name, band in bands.items()}
-    )
-
-
-def label_table(legend: Legend, codes: np.ndarray) -> pd.DataFrame:
-    """Code, Spanish and English name of classes, one row a code."""
-    rows = [(int(code), legend.find(int(code)).name_es, legend.find(int(code)).name_en) for code in codes]
-    return pd.DataFrame(rows, columns=["code", "name_es", "name_en"])

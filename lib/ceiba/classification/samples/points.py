@@ -8,7 +8,7 @@ import pandas as pd
 import xarray as xr
 from pyproj import Transformer
 
-from ceiba.classification.features import annual_features
+from ceiba.classification.features.seasons import annual_features
 from ceiba.errors import InputError
 from ceiba.legends import Legend
 
@@ -127,7 +127,7 @@ def extract_features(
     Parameters
     ----------
     source
-        Land-cover features as :func:`ceiba.classification.features.annual_features` takes them, with a geobox (``.odc``).
+        Land-cover features as :func:`ceiba.classification.features.seasons.annual_features` takes them, with a geobox (``.odc``).
     samples
         From :func:`read_samples`.
     season_start_month

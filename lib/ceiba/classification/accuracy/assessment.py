@@ -7,8 +7,8 @@ import pandas as pd
 import xarray as xr
 from scipy import stats
 
-from ceiba.classification.areas import pixel_areas
-from ceiba.classification.samples import locate, read_samples
+from ceiba.classification.accuracy.areas import pixel_areas
+from ceiba.classification.samples.points import locate, read_samples
 from ceiba.legends import Legend
 
 FEWEST_SAMPLES = 30
@@ -90,7 +90,7 @@ def assess_map(table: pd.DataFrame, land_cover: xr.DataArray, legend: Legend, ye
     Parameters
     ----------
     table
-        As :func:`ceiba.classification.samples.read_samples` takes it; ``stratum`` and ``stratum_pixels`` tell the design, a
+        As :func:`ceiba.classification.samples.points.read_samples` takes it; ``stratum`` and ``stratum_pixels`` tell the design, a
         simple random sample where they are absent. Samples beyond the map stay in: they tell the size of their strata.
     land_cover
         Codes, dims ``(y, x)``, with a geobox (``.odc``); 0 is no data.

@@ -1,44 +1,12 @@
-"""How sure a map is of a pixel: entropy, margin, calibration."""
+"""Calibration of class probabilities: temperature, even share, expected calibration error."""
+
+from dataclasses import dataclass
 
 import numpy as np
-import xarray as xr
 from scipy.optimize import minimize_scalar
 
 TEMPERATURES = (0.2, 5.0)
 FLOORS = (0.01, 0.02, 0.05, 0.1, 0.2)
-
-
-def normalized_entropy(probabilities: xr.DataArray, dim: str = "class") -> xr.DataArray:
-    """Shannon entropy of class probabilities over its largest value.
-
-    Parameters
-    ----------
-    probabilities
-        Probabilities [1] that sum to 1 over ``dim``; NaN is no data.
-    dim
-        Dim of the classes.
-
-    Returns
-    -------
-    xr.DataArray
-        0 (one class is certain) to 1 (all are equally likely) [1], dims without ``dim``; NaN where a probability is.
-    """
-    count = probabilities.sizes[dim]
-    if count < 2:
-        return probabilities.isel({dim: 0}, drop=True) * 0.0
-    # xlogy would keep this shorter, but p log p at 0 must be 0 while NaN stays NaN.
-    terms = probabilities * np.log(probabilities.where(probabilities != 0, 1.0))
-    entropy = -terms.sum(dim, skipna=False) / np.log(count)
-    return entropy.clip(0, 1).assign_attrs(units="1")
-
-
-def margin(probabilities: xr.DataArray, dim: str = "class") -> xr.DataArray:
-    """Difference of the two largest probabilities [1], 0 (a tie) to 1 (certain), dims without ``dim``."""
-    ordered = np.sort(probabilities.transpose(dim, ...).values, axis=0)
-    first = probabilities.isel({dim: 0}, drop=True)
-    if len(ordered) < 2:
-        return first
-    return first.copy(data=ordered[-1] - ordered[-2]).assign_attrs(units="1")
 
 
 def soften(probabilities: np.ndarray, temperature: float, floor: float) -> np.ndarray:
@@ -114,3 +82,58 @@ def calibration_error(confidence: np.ndarray, correct: np.ndarray, bins: int = 1
     for part in np.array_split(order, min(bins, len(order))):
         total += abs(float(np.mean(correct[part])) - float(np.mean(confidence[part]))) * len(part)
     return total / len(order)
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Temperature and what it is worth on folds that it was not fitted on.
+
+    ``log_loss`` and ``calibration_error`` are (before, after); ``temperature`` is 1, and ``floor`` the smallest, where
+    calibration did not help.
+    """
+
+    temperature: float
+    floor: float
+    log_loss: tuple[float, float]
+    calibration_error: tuple[float, float]
+    probabilities: np.ndarray
+
+    @property
+    def best_error(self) -> float:
+        """Expected calibration error [1] of what is used."""
+        return self.calibration_error[1 if self.log_loss[1] < self.log_loss[0] else 0]
+
+
+def calibrate(held_out: np.ndarray, index: np.ndarray, folds: np.ndarray, *, trees: int) -> Calibration:
+    """Fit a temperature to held-out probabilities, and use it only where it lowers the log-loss of folds it did not see.
+
+    An even share of all classes is mixed in as well: under a wrong label, or in a block unlike all others, every class is
+    possible, and a temperature alone would pay for such samples by flattening all the rest.
+
+    Parameters
+    ----------
+    held_out
+        Probabilities of :func:`cross_predict`, dims ``(sample, class)``.
+    index
+        Column of the true class, dims ``(sample,)``.
+    folds
+        Fold of each sample, dims ``(sample,)``.
+    trees
+        Number of trees: half a vote is always shared by all classes, as a forest cannot see smaller probabilities.
+
+    Returns
+    -------
+    Calibration
+        With the cross-fitted probabilities.
+    """
+    smallest = 0.5 / trees
+    before = soften(held_out, 1.0, smallest)
+    after = before.copy()
+    for fold in np.unique(folds):
+        held = folds == fold
+        after[held] = soften(held_out[held], *fit_calibration(held_out[~held], index[~held], smallest))
+    losses = (log_loss(before, index), log_loss(after, index))
+    errors = tuple(calibration_error(p.max(axis=1), p.argmax(axis=1) == index) for p in (before, after))
+    if losses[1] >= losses[0]:
+        return Calibration(1.0, smallest, losses, errors, before)
+    return Calibration(*fit_calibration(held_out, index, smallest), losses, errors, after)

@@ -6,9 +6,9 @@ import xarray as xr
 from scipy import ndimage
 
 from ceiba import labels
-from ceiba.change.irmad import irmad
-from ceiba.change.vectors import compare_mosaics
-from ceiba.classification.areas import pixel_areas
+from ceiba.change.two_dates.irmad import irmad
+from ceiba.change.two_dates.vectors import compare_mosaics
+from ceiba.classification.accuracy.areas import pixel_areas
 from ceiba.errors import InputError, ParameterError
 
 NODATA, NO_CHANGE, CHANGE = 0, 1, 2
@@ -27,7 +27,8 @@ def detect_change(mosaics: xr.Dataset, *, first_year: int, last_year: int, metho
     first_year, last_year
         Years to compare.
     method
-        ``change_vectors`` (:func:`ceiba.change.vectors.compare_mosaics`) or ``irmad`` (:func:`ceiba.change.irmad.irmad`).
+        ``change_vectors`` (:func:`ceiba.change.two_dates.vectors.compare_mosaics`) or ``irmad``
+        (:func:`ceiba.change.two_dates.irmad.irmad`).
 
     Returns
     -------

@@ -1,0 +1,1 @@
+"""Breaks in long series of observations."""

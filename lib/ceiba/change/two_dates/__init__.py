@@ -1,0 +1,1 @@
+"""Change between the mosaics of two dates."""

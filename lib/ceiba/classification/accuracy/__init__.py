@@ -1,0 +1,1 @@
+"""Accuracy and areas: sampling designs, responses, estimators, reports."""

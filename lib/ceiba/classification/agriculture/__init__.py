@@ -1,0 +1,1 @@
+"""Crop surface, crop monitoring, protected agriculture and parcels."""

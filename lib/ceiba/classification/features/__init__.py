@@ -1,0 +1,1 @@
+"""What a classifier sees of a pixel: recipes, seasons, phenology, terrain."""

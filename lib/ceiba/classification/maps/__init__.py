@@ -1,0 +1,1 @@
+"""Maps of classes and probabilities: prediction, smoothing, minimum mapping unit, uncertainty."""

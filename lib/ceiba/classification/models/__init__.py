@@ -1,0 +1,1 @@
+"""Models of land cover behind one interface, their calibration and their files."""

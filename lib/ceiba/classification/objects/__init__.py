@@ -1,0 +1,1 @@
+"""Segments of images, and land cover told by segment."""

@@ -1,0 +1,1 @@
+"""Training and reference samples: reading, quality, draws, review."""
