@@ -11,7 +11,9 @@ import xarray as xr
 from ceiba.errors import LegendError
 from ceiba.legends import LandCoverClass, Legend, aggregate, load_legend
 
-SHIPPED = ("mexico_31", "mexico_17", "mexico_8", "colombia_17", "mato_grosso")
+SHIPPED = (
+    "mexico_31", "mexico_17", "mexico_8", "mexico_32", "mexico_38", "colombia_17", "ipcc_6", "mato_grosso", "simulated_life_zones",
+)  # fmt: skip
 
 
 def write_legend(folder, name, rows, columns=("code", "name_es", "name_en", "color")):
@@ -24,7 +26,8 @@ def write_legend(folder, name, rows, columns=("code", "name_es", "name_en", "col
 @pytest.mark.parametrize("name", SHIPPED)
 def test_shipped_legend_is_valid_and_speaks_two_languages(name):
     legend = load_legend(name)
-    assert len(legend) == int(name.rpartition("_")[2]) if name.rpartition("_")[2].isdigit() else len(legend) == 5
+    number = name.rpartition("_")[2]
+    assert not number.isdigit() or len(legend) == int(number)
     for entry in legend.classes:
         assert legend.code(entry.name_es) == legend.code(entry.name_en) == entry.code
 
@@ -122,3 +125,33 @@ def test_colormap_gives_each_code_its_color():
     colormap, norm = legend.colormap()
     assert np.allclose(colormap(norm(np.array([2, 9]))), [[1, 0, 0, 1], [0, 0, 1, 1]])
     assert colormap(norm(np.array([0])))[0, 3] == 0
+
+
+def test_crops_of_the_finer_legend_sum_to_cropland():
+    """Versioned children: whoever maps them still has the class that the national legend knows."""
+    crops, national = load_legend("mexico_38"), load_legend("mexico_31")
+    cropland = national.code("Tierras Agrícolas")
+    children = national.children(cropland, crops)
+    assert len(children) == 8 and {crops.find(code).facts["version"] for code in children} == {"1"}
+    assert {crops.find(code).facts["status"] for code in children} == {"proposal"}
+    fields = xr.DataArray(np.array([[*children], [1, 2, 3, 4, 27, 29, 30, 31]], dtype="uint8"), dims=("y", "x"))
+    coarse = aggregate(fields, crops, national)
+    assert (coarse.values[0] == cropland).all() and (coarse.values[1] == fields.values[1]).all()
+
+
+def test_legends_that_are_each_others_parents_are_refused(tmp_path):
+    columns = ("code", "name_es", "name_en", "color")
+    write_legend(tmp_path, "loop_2", [(1, "a", "a", "#000001", 1)], (*columns, "parent_3"))
+    write_legend(tmp_path, "loop_3", [(1, "b", "b", "#000001", 1)], (*columns, "parent_2"))
+    with pytest.raises(LegendError, match="loop_2 -> loop_3 -> loop_2"):
+        load_legend("loop_2", tmp_path)
+
+
+def test_parents_that_contradict_each_other_are_refused(tmp_path):
+    columns = ("code", "name_es", "name_en", "color")
+    write_legend(tmp_path, "top_2", [(1, "a", "a", "#000001"), (2, "b", "b", "#000002")])
+    write_legend(tmp_path, "top_3", [(1, "a", "a", "#000001", 1), (2, "b", "b", "#000002", 2)], (*columns, "parent_2"))
+    rows = [(1, "a", "a", "#000001", 1, 1), (2, "odd", "odd", "#000002", 2, 1)]
+    write_legend(tmp_path, "top_4", rows, (*columns, "parent_3", "parent_2"))
+    with pytest.raises(LegendError, match="odd: parent in top_2 is another one by way of top_3"):
+        load_legend("top_4", tmp_path)

@@ -15,6 +15,7 @@ from rich.table import Table
 
 from ceiba.config import Config, project_root
 from ceiba.errors import CeibaError, ParameterError
+from ceiba.legend_commands import make_app as make_legend_app
 from ceiba.react2eo.reactions.commands import make_app as make_reactions_app
 from ceiba.review_commands import make_app as make_review_app
 
@@ -26,6 +27,7 @@ app.add_typer(area_app, name="area")
 # Where no terminal tells its width (logs, CI) tables need more than 80 columns.
 console = Console(width=None if sys.stdout.isatty() else 170)
 app.add_typer(make_review_app(console), name="review")
+app.add_typer(make_legend_app(console), name="legend")
 reactions_app = make_reactions_app(console)
 app.add_typer(reactions_app, name="reactions")
 errors = Console(stderr=True)

@@ -162,6 +162,10 @@ class Legend:
             raise LegendError(f"legend {self.name}: no parent in {to.name} for {', '.join(orphans)}")
         return {entry.code: entry.parents[to.name] for entry in self.classes}
 
+    def children(self, code: int, finer: "Legend") -> tuple[int, ...]:
+        """Codes of ``finer`` whose parent is class ``code`` here; raises :class:`LegendError` where ``finer`` knows no parents here."""
+        return tuple(child for child, parent in finer.parents(self).items() if parent == code)
+
     def check_map(self, land_cover: np.ndarray) -> None:
         """Raise :class:`LegendError` naming the codes of ``land_cover`` that are neither a class nor no data (0)."""
         strange = sorted(set(np.unique(land_cover).tolist()) - set(self.codes.tolist()) - {NODATA})
@@ -181,14 +185,23 @@ def load_legend(name: str, folder: Path | None = None) -> Legend:
 
 
 @functools.cache
-def _load(name: str, folder: Path) -> Legend:
+def _load(name: str, folder: Path, finer: tuple[str, ...] = ()) -> Legend:
     path = folder / f"{name}.csv"
     if not path.is_file():
         known = ", ".join(sorted(other.stem for other in folder.glob("*.csv")))
         raise LegendError(f"no legend {name!r} in {folder}; there are {known}")
+    if name in finer:
+        raise LegendError(f"legends are each other's parents: {' -> '.join((*finer, name))}")
     legend = Legend(name, tuple(_read_rows(path)))
-    for coarser in legend.parent_legends:
-        legend.parents(_load(coarser, folder))
+    coarser = {parent: _load(parent, folder, (*finer, name)) for parent in legend.parent_legends}
+    for parent in coarser.values():
+        direct = legend.parents(parent)
+        for between in (other for other in coarser.values() if parent.name in other.parent_legends):
+            above = between.parents(parent)
+            astray = [code for code, middle in legend.parents(between).items() if above[middle] != direct[code]]
+            if astray:
+                names = ", ".join(legend.find(code).name_en for code in astray)
+                raise LegendError(f"legend {name}: {names}: parent in {parent.name} is another one by way of {between.name}")
     return legend
 
 
