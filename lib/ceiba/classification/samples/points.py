@@ -1,6 +1,7 @@
 """Training and reference samples: points with a year and a class."""
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +10,7 @@ import xarray as xr
 from pyproj import Transformer
 
 from ceiba.classification.features.seasons import annual_features
+from ceiba.classification.samples.label_files import label_columns
 from ceiba.errors import InputError
 from ceiba.legends import Legend
 
@@ -31,6 +33,9 @@ class TrainingSet:
         Year of each sample.
     rows
         Row of each sample in the table it came from.
+    groups
+        What must not be split between training and test, such as the polygon of each sample, dims ``(sample,)``; text, empty
+        where a sample stands alone.
     outside, unseen
         Samples left out: beyond the extent of the features, or where a feature has no data.
     """
@@ -42,6 +47,7 @@ class TrainingSet:
     y: np.ndarray
     years: np.ndarray
     rows: np.ndarray
+    groups: np.ndarray | None = None
     outside: int = 0
     unseen: int = 0
 
@@ -57,13 +63,15 @@ def read_samples(table: pd.DataFrame, legend: Legend) -> pd.DataFrame:
     table
         Columns ``longitude``, ``latitude`` [degrees, WGS 84]; ``code`` or ``label`` (a class of ``legend``, either
         language); ``year``, or ``to`` (a date: the sample's season ends then).
+        Optional: ``source``, ``interpreter``, ``group``, ``sample_id``, and ``confidence`` [1].
     legend
         Legend of the classes.
 
     Returns
     -------
     pd.DataFrame
-        Columns longitude, latitude, year (int), code (uint8); one row a row of ``table``.
+        Columns longitude, latitude, year (int), code (uint8), confidence [1] (NaN where unknown), group, sample_id, source,
+        interpreter (text, empty where unknown); one row a row of ``table``.
 
     Raises
     ------
@@ -85,13 +93,8 @@ def read_samples(table: pd.DataFrame, legend: Legend) -> pd.DataFrame:
         raise InputError(
             f"{int(wrong.sum())} samples have no valid longitude and latitude; the first is row {int(np.argmax(wrong))}"
         )
-    labels = table["code"] if "code" in table else table["label"]
-    if "year" in table:
-        years = table["year"].to_numpy(dtype="int64")
-    else:
-        years = pd.to_datetime(table["to"].astype(str)).dt.year.to_numpy(dtype="int64")
-    codes = legend.codes_of(labels.to_numpy(dtype=object))
-    return pd.DataFrame({"longitude": longitude, "latitude": latitude, "year": years, "code": codes})
+    place = pd.DataFrame({"longitude": longitude, "latitude": latitude})
+    return pd.concat([place, label_columns(table, legend)], axis=1)
 
 
 def locate(samples: pd.DataFrame, geobox) -> pd.DataFrame:
@@ -120,20 +123,30 @@ def locate(samples: pd.DataFrame, geobox) -> pd.DataFrame:
 
 
 def extract_features(
-    source: xr.Dataset, samples: pd.DataFrame, *, season_start_month: int = 1, years: Sequence[int] | None = None
+    source: xr.Dataset,
+    samples: pd.DataFrame,
+    *,
+    season_start_month: int = 1,
+    years: Sequence[int] | None = None,
+    make_features: Callable[[xr.Dataset, int], xr.Dataset] | None = None,
 ) -> TrainingSet:
     """Features at samples, by the function that makes the map's features.
 
     Parameters
     ----------
     source
-        Land-cover features as :func:`ceiba.classification.features.seasons.annual_features` takes them, with a geobox (``.odc``).
+        What features are made from, with a geobox (``.odc``): for the default function, as
+        :func:`ceiba.classification.features.seasons.annual_features` takes it.
     samples
-        From :func:`read_samples`.
+        From :func:`read_samples`, :func:`ceiba.classification.samples.polygons.samples_of_labels` or
+        :func:`ceiba.classification.samples.training_rasters.draw_from_raster`.
     season_start_month
-        First month of a season.
+        First month of a season, for the default function.
     years
         Years to use; all that the samples have where it is None.
+    make_features
+        Another function of the source and a year. It must work pixel by pixel: it is given the source with the dim ``sample``
+        in place of rows and columns.
 
     Returns
     -------
@@ -143,37 +156,44 @@ def extract_features(
     Raises
     ------
     InputError
-        Where no sample is left.
+        Where no sample is left, or the features of two years differ in name.
     """
+    make = make_features or functools.partial(annual_features, season_start_month=season_start_month)
     place = locate(samples, source.odc.geobox)
     wanted = (
         np.isin(samples["year"].to_numpy(), list(years)) if years is not None else np.ones(len(samples), dtype=bool)
     )
     chosen = np.flatnonzero(place["inside"].to_numpy() & wanted)
     sample_years = samples["year"].to_numpy()[chosen]
-    parts, names = {}, ()
+    rows, values, names = [], [], ()
     for year in np.unique(sample_years):
-        rows = chosen[sample_years == year]
-        at = {
-            source.odc.spatial_dims[0]: xr.DataArray(place["row"].to_numpy()[rows], dims="sample"),
-            source.odc.spatial_dims[1]: xr.DataArray(place["column"].to_numpy()[rows], dims="sample"),
-        }
-        features = annual_features(source.isel(at), int(year), season_start_month=season_start_month)
-        names = tuple(str(name) for name in features.data_vars)
-        parts[year] = (rows, np.stack([features[name].values for name in names], axis=-1))
-    if not parts:
+        here = chosen[sample_years == year]
+        # Many samples of a pixel, as of a polygon and a point, have its features computed once.
+        pixel, of_sample = np.unique(place[["row", "column"]].to_numpy()[here], axis=0, return_inverse=True)
+        at = {dim: xr.DataArray(pixel[:, axis], dims="sample") for axis, dim in enumerate(source.odc.spatial_dims)}
+        features = make(source.isel(at), int(year))
+        given = tuple(str(name) for name in features.data_vars if name != "spatial_ref")
+        if names and given != names:
+            raise InputError(
+                f"the features of {year} are {', '.join(given)}, those of earlier years {', '.join(names)}"
+            )
+        names = given
+        columns = np.stack([np.asarray(features[name].values, dtype="float32") for name in names], axis=-1)
+        rows.append(here)
+        values.append(columns[of_sample.reshape(-1)])
+    if not rows:
         raise InputError(
             f"none of the {len(samples)} samples lies within the extent and the years of the land-cover features "
             f"({int((~place['inside']).sum())} lie outside)"
         )
-    rows = np.concatenate([rows for rows, _ in parts.values()])
-    values = np.concatenate([values for _, values in parts.values()]).astype("float32")
+    rows, values = np.concatenate(rows), np.concatenate(values)
     order = np.argsort(rows, kind="stable")
     rows, values = rows[order], values[order]
     seen = np.isfinite(values).all(axis=1)
     if not seen.any():
         raise InputError(f"the land-cover features have no data at any of the {len(rows)} samples")
     rows, values = rows[seen], values[seen]
+    groups = samples["group"].to_numpy(dtype=object) if "group" in samples else np.full(len(samples), "", dtype=object)
     return TrainingSet(
         features=values,
         names=names,
@@ -182,6 +202,7 @@ def extract_features(
         y=place["y"].to_numpy()[rows],
         years=samples["year"].to_numpy()[rows],
         rows=rows,
+        groups=groups[rows],
         outside=int((~place["inside"].to_numpy() & wanted).sum()),
         unseen=int((~seen).sum()),
     )
