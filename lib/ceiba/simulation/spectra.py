@@ -78,6 +78,7 @@ def green_cover(
     vigor: np.ndarray | float = 1.0,
     swing: np.ndarray | float = 0.0,
     lag_d: np.ndarray | float = 0.0,
+    library: SpectralLibrary | None = None,
 ) -> np.ndarray:
     """Share of ground under green canopy [1] on a day, the shape of ``codes``.
 
@@ -94,8 +95,10 @@ def green_cover(
         usually is.
     lag_d
         Days [d] by which a pixel is later than its class (irrigated fields).
+    library
+        Seasons by class; those of :func:`spectral_library` where it is None.
     """
-    library = spectral_library()
+    library = library or spectral_library()
     middle = 0.5 * (library.cover_dry + library.cover_wet)[codes]
     half = np.maximum(0.5 * (library.cover_wet - library.cover_dry)[codes] + swing, 0)
     phase = 2 * season(date, library.lag_d[codes] + lag_d) - 1
