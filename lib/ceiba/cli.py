@@ -125,7 +125,7 @@ def run(
 
 
 @app.command(
-    epilog="Examples: `ceiba plan mosaics --area mexico --years 1996:2025 --budget 5000` · "
+    epilog="Examples: `ceiba plan mosaics --area mexico --years 1996:2025 --budget 5000` · `ceiba plan --tables` · "
     "`ceiba plan mosaics --area colombia --csv units.csv && ceiba run mosaics --area colombia --cluster gateway`"
 )
 def plan(
@@ -139,8 +139,14 @@ def plan(
     ] = None,
     units: Annotated[bool, typer.Option("--units", help="List the units, the first 200.")] = False,
     csv: Annotated[Path | None, typer.Option(help="Write every unit to this file.")] = None,
+    tables: Annotated[
+        bool, typer.Option("--tables", help="The maps that the owner's tables ask for; with --csv the commands that make them.")
+    ] = False,
 ) -> None:
     """Show what would run: units done, ready and waiting for inputs, with time, memory, storage and cost against a budget."""
+    if tables:
+        plan_owner_tables(area or ["mexico", "colombia"], split(tiles), csv)
+        return
     from ceiba import plan_tables
     from ceiba.estimates import estimate_chains, sum_budget
     from ceiba.run import plan_chains
@@ -160,6 +166,18 @@ def plan(
         console.print(f"[red]{line}[/red]" if sums.is_exceeded and line.startswith("Total") else line, soft_wrap=True)
     if sums.is_exceeded:
         raise typer.Exit(1)
+
+
+def plan_owner_tables(areas: list[str], tiles: list[str], csv: Path | None) -> None:
+    """Print the maps of the owner's tables of some areas, and what each still needs."""
+    from ceiba import owner_products
+
+    countries = owner_products.countries_of(areas)
+    products = [each for each in owner_products.list_owner_products() if each.country in countries]
+    console.print(owner_products.owner_table(owner_products.estimate_owner_products(products, tiles=tiles)))
+    console.print("A row with + is an annual map that no table asks for, but a change needs.")
+    if csv:
+        console.print(f"{owner_products.write_owner_products(csv, products)} maps and their commands in {csv}")
 
 
 @app.command()

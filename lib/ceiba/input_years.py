@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import yaml
 
@@ -27,12 +27,21 @@ class ProductTables:
         Sensor, then table, to the first and last year of each map.
     thin_years
         Sensor, then table, then year to the reason why it is too thin for a mosaic of its own.
+    resolution_m
+        "land_cover" or "change", then sensor, to the pixel size [m].
+    notebooks
+        "land_cover" or "change" to the notebook that makes such a map.
+    parameters
+        Sensor to the parameters of these notebooks that make the maps of that sensor.
     """
 
     sensors: Mapping[str, str]
     land_cover: Table
     change: Mapping[str, Mapping[str, tuple[Period, ...]]]
     thin_years: Mapping[str, Mapping[str, Mapping[int, str]]]
+    resolution_m: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    notebooks: Mapping[str, str] = field(default_factory=dict)
+    parameters: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
 
     def input_years(self, table: str, scenes: str, period: Period) -> Period:
         """Years in which the scenes of a product are looked up for a map of ``period``.
@@ -53,6 +62,16 @@ class ProductTables:
             return rows[year]
         row = rows[min((named for named in rows if named > year), default=max(rows))]
         return Period(year - (row.last_year - row.first_year), year)
+
+
+    def map_years(self, sensor: str, table: str, year: int) -> Period:
+        """Input years of the map of a year: those of its row, the year alone where the table has no row of it.
+
+        Raises :class:`CatalogError` where there is no such sensor.
+        """
+        if sensor not in self.land_cover:
+            raise CatalogError(f"no sensor {sensor!r} among the product tables; there are {', '.join(self.land_cover)}")
+        return self.land_cover[sensor].get(table, {}).get(year, Period(year, year))
 
 
 @functools.cache
@@ -80,6 +99,12 @@ def read_product_tables(entry: Mapping, name: str) -> ProductTables:
             sensor: {table: {int(year): str(reason) for year, reason in years.items()} for table, years in tables.items()}
             for sensor, tables in entry["thin_years"].items()
         }
+        resolution_m = {
+            content: {sensor: int(tables["resolution_m"]) for sensor, tables in entry[content].items()}
+            for content in ("land_cover", "change")
+        }
+        notebooks = {str(content): str(notebook) for content, notebook in (entry.get("notebooks") or {}).items()}
+        parameters = {sensor: dict(values or {}) for sensor, values in (entry.get("parameters") or {}).items()}
     except (KeyError, TypeError, ValueError, AttributeError, AreaError) as error:
         raise CatalogError(f"{name} is malformed: {error!r}") from error
     for sensor, tables in thin.items():
@@ -91,7 +116,7 @@ def read_product_tables(entry: Mapping, name: str) -> ProductTables:
             astray = [year for year, years in rows.items() if year not in years.years]
             if astray:
                 raise CatalogError(f"{name}: land_cover, {sensor}, {table}: {astray[0]} is not among its own input years")
-    return ProductTables(sensors, land_cover, change, thin)
+    return ProductTables(sensors, land_cover, change, thin, resolution_m, notebooks, parameters)
 
 
 def _tables(entry: Mapping) -> list[tuple[str, object]]:

@@ -42,8 +42,8 @@ class Unit:
 
     @property
     def products(self) -> list[ProductDefinition]:
-        """Definitions of the products that the notebook writes."""
-        return products_of(self.notebook)
+        """Definitions of the products that the notebook writes with these parameters."""
+        return products_of(self.notebook, self.parameters)
 
     @property
     def settings(self) -> Mapping[str, object]:
@@ -121,13 +121,18 @@ def notebook_stage(notebook: str) -> str:
     return notebook.partition("/")[0].partition("_")[2]
 
 
-def products_of(notebook: str) -> list[ProductDefinition]:
-    """Definitions of the products that a notebook writes, in the order of their file."""
-    return [
-        definition
-        for definition in load_definitions().values()
-        if definition.notebook == notebook and definition.per != "scene"
-    ]
+def products_of(notebook: str, parameters: Mapping[str, object] | None = None) -> list[ProductDefinition]:
+    """Definitions of the products that a notebook writes, in the order of their file.
+
+    Only those that it writes with ``parameters``; all that it can write where they are None. Raises :class:`ParameterError` where it
+    can write some, but none with these parameters.
+    """
+    every = [each for each in load_definitions().values() if each.notebook == notebook and each.per != "scene"]
+    written = [each for each in every if parameters is None or each.is_written(parameters)]
+    if every and not written:
+        allowed = " or ".join(", ".join(f"{name}={value!r}" for name, value in each.when.items()) for each in every)
+        raise ParameterError(f"{notebook} writes no product with these parameters; it does with {allowed}")
+    return written
 
 
 def written_by(notebook: str) -> list[ProductDefinition]:
@@ -172,13 +177,13 @@ def resolve_area(area: str, stage: str) -> tuple[Area, Place]:
     return found, place
 
 
-def find_lacking(notebook: str, place: Place) -> list[str]:
+def find_lacking(notebook: str, place: Place, parameters: Mapping[str, object] | None = None) -> list[str]:
     """Inputs without which a notebook cannot be, and of which a place has no data.
 
     Those that ``grids.yml`` names under ``lacks``, and what a source has not got that is often empty, like reactions of people.
     """
     needed = dict.fromkeys(
-        rule.name for definition in products_of(notebook) for rule in definition.inputs if rule.required
+        rule.name for definition in products_of(notebook, parameters) for rule in definition.inputs if rule.required
     )
     return [name for name in needed if name in place.lacks or _is_empty(place, name)]
 
@@ -221,12 +226,12 @@ def make_unit(notebook: str, given: Mapping[str, object]) -> Unit:
     parameters = check_parameters(notebook, given)
     stage = notebook_stage(notebook)
     area, place = resolve_area(str(parameters["area"]), stage)
-    lacking = find_lacking(notebook, place)
+    lacking = find_lacking(notebook, place, parameters)
     if lacking and area.name != FALLBACK_AREA:
         log.warning("%s runs on the simulated area: %s has no %s", notebook, place.name, ", ".join(lacking))
         area, place = resolve_area(FALLBACK_AREA, stage)
     fell_back = area.name != parameters["area"]
-    definitions = products_of(notebook)
+    definitions = products_of(notebook, parameters)
     per = definitions[0].per if definitions else "area span"
     tile = place.whole if per == "area span" else place.tile("" if fell_back else str(parameters["tile"]))
     if "year" in parameters:
@@ -254,11 +259,12 @@ def list_units(
     parameters = check_parameters(notebook, {"area": area} | dict(settings or {}))
     stage = notebook_stage(notebook)
     found_area, place = resolve_area(area, stage)
-    lacking = find_lacking(notebook, place)
+    lacking = find_lacking(notebook, place, parameters)
     if lacking:
         log.warning("%s is left out on %s: %s has no %s", notebook, area, place.name, ", ".join(lacking))
         return []
-    per = products_of(notebook)[0].per
+    definitions = products_of(notebook, parameters)
+    per = definitions[0].per
     fell_back = found_area.name != area
     wanted = place.years if years is None or fell_back else years
     first, last = max(wanted.first_year, place.years.first_year), min(wanted.last_year, place.years.last_year)
@@ -274,7 +280,9 @@ def list_units(
 
 
 def input_period(unit: Unit, rule: InputRule) -> Period:
-    """Years in which an input is looked up: those of the unit, more for the scenes of a thin year (``product_tables.yml``)."""
+    """Years in which an input is looked up: those of the unit, more for what ``product_tables.yml`` gives input years."""
+    if rule.input_years:
+        return Period(map_years(unit, rule, unit.period.first_year).first_year, unit.period.last_year)
     definition = load_definitions().get(rule.name)
     is_scenes = definition is not None and definition.per == "scene"
     if not is_scenes or unit.per != "tile year" or not unit.place.country:
@@ -282,12 +290,19 @@ def input_period(unit: Unit, rule: InputRule) -> Period:
     return load_product_tables().input_years(unit.place.country, rule.name, unit.period)
 
 
+def map_years(unit: Unit, rule: InputRule, year: int) -> Period:
+    """Years of an input that the map of one year is made of, by the owner's tables; the year itself where they say nothing."""
+    if not rule.input_years or not unit.place.country:
+        return Period(year, year)
+    return load_product_tables().map_years(rule.input_years, unit.place.country, year)
+
+
 def select(unit: Unit, rule: InputRule) -> Selection:
     """What a unit asks of one input."""
     tile = unit.place.whole if rule.scope == "area" else unit.tile
     scope = "area" if rule.scope == "area" or unit.per == "area span" else "tile"
     any_period = rule.period == "any"
-    keep_time = unit.per != "tile year" and not any_period
+    keep_time = (unit.per != "tile year" or bool(rule.input_years)) and not any_period
     period = input_period(unit, rule)
     return Selection(unit.area, unit.place, tile, period, scope=scope, any_period=any_period, keep_time=keep_time)
 

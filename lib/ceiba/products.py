@@ -38,17 +38,25 @@ class Measurement:
 
 @dataclass(frozen=True)
 class InputRule:
-    """Which datasets of an input enter a product: of the same tile or the whole area, of the same period or any."""
+    """Which datasets of an input enter a product: of the same tile or the whole area, of the same period or any.
+
+    ``input_years`` names a sensor of ``product_tables.yml``: a map of a year that the owner's table has is made of all the input
+    years that the table gives it.
+    """
 
     name: str
     required: bool = True
     scope: str = "tile"
     period: str = "same"
+    input_years: str = ""
 
 
 @dataclass(frozen=True)
 class ProductDefinition:
-    """An entry of ``catalogs/products/<stage>.yml``; ``on_request`` is made where its notebook is named, not with its stage."""
+    """An entry of ``catalogs/products/<stage>.yml``; ``on_request`` is made where its notebook is named, not with its stage.
+
+    ``when`` names values of the notebook's parameters: only with these does the notebook write this product.
+    """
 
     name: str
     stage: str
@@ -63,6 +71,11 @@ class ProductDefinition:
     resolution_m: float = 0
     cost: Mapping[str, float] = field(default_factory=dict)
     on_request: bool = False
+    when: Mapping[str, object] = field(default_factory=dict)
+
+    def is_written(self, parameters: Mapping[str, object]) -> bool:
+        """Whether its notebook writes it with these parameters."""
+        return all(parameters.get(name) == value for name, value in self.when.items())
 
     @property
     def is_raster(self) -> bool:
@@ -125,7 +138,7 @@ def find_definition(name: str) -> ProductDefinition:
 def read_definition(name: str, stage: str, entry: Mapping) -> ProductDefinition:
     """Check one entry of a product file; raises :class:`ProductError` that says what is wrong and what is allowed."""
     known = {"title", "version", "notebook", "per", "inputs", "files", "resolution_m", "measurements", "assets", "cost"}
-    known |= {"on_request"}
+    known |= {"on_request", "when"}
     unknown = sorted(set(entry) - known)
     if unknown:
         raise ProductError(
@@ -154,15 +167,16 @@ def read_definition(name: str, stage: str, entry: Mapping) -> ProductDefinition:
         resolution_m=float(entry.get("resolution_m") or 0),
         cost=entry.get("cost") or {},
         on_request=bool(entry.get("on_request", False)),
+        when=entry.get("when") or {},
     )
 
 
 def _read_input(product: str, name: str, rule: Mapping) -> InputRule:
-    unknown = sorted(set(rule) - {"required", "scope", "period"})
+    unknown = sorted(set(rule) - {"required", "scope", "period", "input_years"})
     if unknown or rule.get("scope", "tile") not in SCOPES or rule.get("period", "same") not in INPUT_PERIODS:
         raise ProductError(
-            f"product {product!r}, input {name!r}: {dict(rule)}; allowed are required, scope ({', '.join(SCOPES)}) "
-            f"and period ({', '.join(INPUT_PERIODS)})"
+            f"product {product!r}, input {name!r}: {dict(rule)}; allowed are required, scope ({', '.join(SCOPES)}), "
+            f"period ({', '.join(INPUT_PERIODS)}) and input_years (a sensor of product_tables.yml)"
         )
     return InputRule(name, **rule)
 

@@ -15,7 +15,7 @@ from ceiba.catalog import find_source
 from ceiba.errors import InputError, ParameterError, ProductError
 from ceiba.grids import Area, Period, Tile
 from ceiba.notebooks import read_parameters
-from ceiba.plan import Snapshot, Unit, find_replaced, make_unit, select, take_snapshot, widened_inputs
+from ceiba.plan import Snapshot, Unit, find_replaced, make_unit, map_years, select, take_snapshot, widened_inputs
 from ceiba.products import ProductDefinition, eo3_document, period_times
 from ceiba.rasters import write_cog
 from ceiba.sources import Found
@@ -140,6 +140,11 @@ class Task:
     def has(self, name: str) -> bool:
         """Whether an input has data for this tile and period."""
         return bool(self._found(name).ids)
+
+    def map_years(self, name: str, year: int) -> Period:
+        """Years of an input that the map of ``year`` is made of, by the owner's tables; the year itself where they say nothing."""
+        self._found(name)
+        return map_years(self.unit, self._rules[name], year)
 
     def inputs(self, name: str) -> tuple[str, ...]:
         """Ids of what was found of an input."""

@@ -9,8 +9,14 @@ import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ceiba.classification.features.seasons import annual_features, interpolate_series, season_bounds
+from ceiba.classification.features.seasons import (
+    annual_features,
+    interpolate_series,
+    make_map_features,
+    season_bounds,
+)
 from ceiba.errors import InputError
+from ceiba.grids import Period
 
 
 def wave(day):
@@ -89,3 +95,20 @@ def test_seasons_and_their_bounds():
 def test_dates_must_ascend():
     with pytest.raises(InputError, match="ascend"):
         interpolate_series(np.zeros((2, 1)), np.array([3.0, 3.0]), np.array([1.0]))
+
+
+def test_a_map_of_several_input_years_is_told_from_their_mean():
+    """By hand: 0.2 and 0.4 give 0.3; where one year saw nothing the other counts; no year gives no data."""
+    times = np.array(["2016-01-01", "2017-01-01", "2018-01-01"], dtype="datetime64[ns]")
+    values = np.array([[9, 9, 9], [0.2, np.nan, np.nan], [0.4, 0.5, np.nan]])
+    source = xr.Dataset({"ndvi": (("time", "x"), values)}, {"time": times})
+    both = annual_features(source, 2018, first_year=2017)["ndvi"].values
+    assert both == pytest.approx([0.3, 0.5, np.nan], nan_ok=True)
+    assert annual_features(source, 2018)["ndvi"].values == pytest.approx([0.4, 0.5, np.nan], nan_ok=True)
+    assert annual_features(source, 2017, first_year=2014)["ndvi"].values[0] == pytest.approx((9 + 0.2) / 2)
+    of_map = make_map_features(lambda year: Period(year - 1, year))
+    assert of_map(source, 2018)["ndvi"].values == pytest.approx([0.3, 0.5, np.nan], nan_ok=True)
+    with pytest.raises(InputError, match="must not be later"):
+        annual_features(source, 2017, first_year=2018)
+    with pytest.raises(InputError, match="no date of 2019"):
+        annual_features(source.isel(time=[0]), 2019, first_year=2018)

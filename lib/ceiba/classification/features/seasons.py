@@ -1,18 +1,22 @@
 """What a classifier sees of a pixel: one function for training samples and for maps."""
 
 import datetime
+from collections.abc import Callable
 
 import numpy as np
 import xarray as xr
 
 from ceiba.errors import InputError
+from ceiba.grids import Period
 
 SEASON_PARTS = 12
 POINTS_PER_PART = 2
 
 
-def annual_features(source: xr.Dataset, year: int, *, season_start_month: int = 1) -> xr.Dataset:
-    """Features of one year, computed pixel by pixel.
+def annual_features(
+    source: xr.Dataset, year: int, *, season_start_month: int = 1, first_year: int = 0
+) -> xr.Dataset:
+    """Features of one year, or the mean of those of several, computed pixel by pixel.
 
     A source without ``time`` (a stack of annual products) is used as it is. A source with at most one date a year (annual
     stacks of several years) gives the layer of ``year``. Anything denser is a series: it becomes season profiles, see
@@ -26,6 +30,9 @@ def annual_features(source: xr.Dataset, year: int, *, season_start_month: int = 
         Calendar year in which the season ends, as in "agricultural year 2009": September 2008 to August 2009.
     season_start_month
         First month of a season; 1 makes seasons calendar years.
+    first_year
+        Where a map is made of several input years, the first of them: features are then the mean of those years that have
+        any, pixel by pixel. 0 for ``year`` alone.
 
     Returns
     -------
@@ -40,6 +47,8 @@ def annual_features(source: xr.Dataset, year: int, *, season_start_month: int = 
     """
     if "time" not in source.dims:
         return source.astype("float32")
+    if first_year and first_year != year:
+        return _mean_of_years(source, first_year, year, season_start_month=season_start_month)
     start, end = season_bounds(year, season_start_month)
     inside = (source.time.values >= np.datetime64(start)) & (source.time.values < np.datetime64(end))
     if not inside.any():
@@ -53,6 +62,44 @@ def annual_features(source: xr.Dataset, year: int, *, season_start_month: int = 
     if is_annual(source):
         return season.isel(time=0, drop=True).astype("float32")
     return season_profile(season, start=start, end=end)
+
+
+def _mean_of_years(source: xr.Dataset, first_year: int, year: int, *, season_start_month: int) -> xr.Dataset:
+    if not first_year < year:
+        raise InputError(f"input years {first_year} to {year} of a map of {year}: the first must not be later")
+    layers = []
+    for each in range(first_year, year + 1):
+        start, end = season_bounds(each, season_start_month)
+        if ((source.time.values >= np.datetime64(start)) & (source.time.values < np.datetime64(end))).any():
+            layers.append(annual_features(source, each, season_start_month=season_start_month))
+    if not layers:
+        return annual_features(source, year, season_start_month=season_start_month)  # says which dates there are
+    # One year at a time: a stack of all would need the memory of all.
+    total = layers[0].fillna(0)
+    count = layers[0].notnull().astype("float32")
+    for layer in layers[1:]:
+        total, count = total + layer.fillna(0), count + layer.notnull()
+    return (total / count.where(count > 0)).astype("float32").assign_attrs(source.attrs)
+
+
+def make_map_features(
+    map_years: Callable[[int], Period], *, season_start_month: int = 1
+) -> Callable[[xr.Dataset, int], xr.Dataset]:
+    """A function of a source and a year that gives the features of the map of that year, for samples and maps alike.
+
+    Parameters
+    ----------
+    map_years
+        Year of a map to its input years, as :meth:`ceiba.tasks.Task.map_years` tells them of an input.
+    season_start_month
+        As in :func:`annual_features`.
+    """
+
+    def make(source: xr.Dataset, year: int) -> xr.Dataset:
+        first = map_years(year).first_year
+        return annual_features(source, year, season_start_month=season_start_month, first_year=first)
+
+    return make
 
 
 def is_annual(source: xr.Dataset) -> bool:
