@@ -105,5 +105,17 @@ def test_strata_with_one_sample_are_left_out_and_said_so():
         estimate_areas(OLOFSSON * 0, MAPPED_PIXELS)
     with pytest.raises(InputError, match=r"no mapped area for classes \[4\]"):
         estimate_areas(OLOFSSON, {1: 1, 2: 1, 3: 1})
-    with pytest.raises(InputError, match="same classes"):
-        estimate_areas(OLOFSSON.rename(columns={1: 9}), MAPPED_PIXELS)
+    with pytest.raises(InputError, match="stands twice"):
+        estimate_areas(OLOFSSON.rename(columns={1: 2}), MAPPED_PIXELS)
+
+
+def test_classes_of_the_map_alone_and_of_the_reference_alone_are_legal():
+    """By hand: 100 ha mapped as 1, of which 2 of 4 are 9; 300 ha of 2, all right; 9 is never mapped, 1 half right."""
+    counts = pd.DataFrame([[2, 0, 2], [0, 6, 0]], index=[1, 2], columns=[1, 2, 9])
+    rows = estimate_areas(counts, {1: 100.0, 2: 300.0}).classes.set_index("code")
+    assert rows["area_ha"].to_dict() == pytest.approx({1: 50, 2: 300, 9: 50})
+    assert rows["users_accuracy"].to_list()[:2] == [0.5, 1]
+    assert rows.loc[9, "producers_accuracy"] == 0
+    assert np.isnan(rows.loc[9, "users_accuracy"])
+    fewer = estimate_areas(counts.drop(columns=1), {1: 100.0, 2: 300.0}).classes.set_index("code")
+    assert np.isnan(fewer.loc[1, "producers_accuracy"])

@@ -112,10 +112,9 @@ def area_table(areas: pd.DataFrame) -> pd.DataFrame:
 def describe_assessment(assessed: DesignEstimate) -> str:
     """Overall accuracy by the reference sample with its interval, in words."""
     overall = assessed.overall
-    low, high = max(0.0, overall.value - overall.half_width), min(1.0, overall.value + overall.half_width)
     words = f"{labels.both('classification.overall_accuracy')} ({labels.both('classification.reference')})"
     count = f"{assessed.samples} {labels.both('classification.samples')}"
-    return f"{words}: **{overall.value:.1%}**, {low:.1%} - {high:.1%} ({count})"
+    return f"{words}: **{overall.value:.1%}**, {overall.lower:.1%} - {overall.upper:.1%} ({count})"
 
 
 def corrected_area_table(assessed: DesignEstimate, mapped: pd.DataFrame, legend: Legend) -> pd.DataFrame:

@@ -116,8 +116,8 @@ class AreaEstimate:
     overall, overall_half_width
         Overall accuracy [1] and half the width of its 95 % interval.
     classes
-        One row a class: code, mapped_ha, samples, users_accuracy, users_half_width, producers_accuracy,
-        producers_half_width [1], area_ha, area_half_width_ha.
+        One row a class: code, mapped_ha, samples (drawn from the class), users_accuracy, users_half_width,
+        producers_accuracy, producers_half_width [1], area_ha, area_half_width_ha.
     coverage
         Share of the mapped area [1] in strata with at least two samples; the figures speak of that part only.
     """
@@ -137,25 +137,26 @@ def estimate_areas(counts: pd.DataFrame, mapped_ha: Mapping[int, float], *, leve
     Parameters
     ----------
     counts
-        Reference samples, rows are map classes and columns reference classes, same codes in the same order.
+        Reference samples, rows are map classes and columns reference classes. A class that only the map or only the
+        reference has is legal: it has no samples on the other side.
     mapped_ha
-        Mapped area of each class [ha] (or pixels, the unit of the answer then).
+        Mapped area of each class [ha] (or pixels, the unit of the answer then); a class of the reference alone needs none.
     level
         Confidence level.
 
     Raises
     ------
     InputError
-        Where rows and columns differ, a mapped class has no area, or no stratum has two samples.
+        Where a class stands twice, a mapped class has no area, or no stratum has two samples.
     """
-    if list(counts.index) != list(counts.columns):
-        raise InputError("rows and columns of the counts must be the same classes in the same order")
+    if not (counts.index.is_unique and counts.columns.is_unique):
+        raise InputError("a class stands twice among the rows or the columns of the counts")
     absent = [code for code in counts.index if code not in mapped_ha]
     if absent:
         raise InputError(f"no mapped area for classes {absent}")
-    codes = list(counts.index)
-    samples = counts.to_numpy(dtype="float64")
-    stratum = np.array([mapped_ha[code] for code in codes], dtype="float64")
+    codes = list(dict.fromkeys([*counts.index, *counts.columns]))
+    samples = counts.reindex(index=codes, columns=codes, fill_value=0).to_numpy(dtype="float64")
+    stratum = np.array([mapped_ha.get(code, 0) for code in codes], dtype="float64")
     drawn = samples.sum(axis=1)
     # One sample gives no variance: such a stratum, and an empty one, is left out and the rest says how much it covers.
     usable = (drawn >= 2) & (stratum > 0)

@@ -1,14 +1,16 @@
-"""Accuracy and areas from a probability sample whose strata need not be the classes of the map."""
+"""Accuracy of a map and areas of its classes by a probability sample, for the whole and for parts of the country."""
 
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 import xarray as xr
-from scipy import stats
 
 from ceiba.classification.accuracy.areas import pixel_areas
+from ceiba.classification.accuracy.estimators import ProbabilitySample, Ratios, estimate_ratios, probability_sample
 from ceiba.classification.samples.points import locate, read_samples
+from ceiba.errors import InputError
 from ceiba.legends import Legend
 
 FEWEST_SAMPLES = 30
@@ -16,88 +18,200 @@ FEWEST_SAMPLES = 30
 
 @dataclass(frozen=True)
 class Ratio:
-    """An estimated ratio [1] and half the width of its 95 % interval."""
+    """An estimated ratio [1], its standard error, the limits of its interval and the half-width of the normal interval.
+
+    The papers print the last, value ± half-width; the limits need not lie evenly around the value.
+    """
 
     value: float
+    standard_error: float
+    lower: float
+    upper: float
     half_width: float
 
 
 @dataclass(frozen=True)
 class DesignEstimate:
-    """Accuracy of a map by a reference sample.
+    """Accuracy of a map and areas of its classes by a reference sample.
 
     Attributes
     ----------
     overall
         Overall accuracy.
     classes
-        One row a class that is mapped or found: code, samples, users_accuracy, users_half_width, producers_accuracy,
-        producers_half_width [1], area_ha, area_half_width_ha.
+        One row a class that is mapped or found: code, samples (of the reference class), mapped_samples; users_accuracy,
+        producers_accuracy and f1 [1] with ``users_se``, ``users_lower``, ``users_upper``, ``users_half_width`` (quantile times
+        standard error, as the papers print it) and the like;
+        share [1] of the area and area_ha with ``area_se_ha``, ``area_lower_ha``, ``area_upper_ha``, ``area_half_width_ha``.
+        NaN where the sample holds nothing of a class.
     samples
-        Reference samples on the map.
+        Reference samples that the figures rest on.
+    matrix, matrix_se
+        Share of the area [1] in each pair of classes and its standard error (NaN where the sample has none); rows map,
+        columns reference.
+    total_ha
+        Area that the figures speak of.
+    coverage
+        Share [1] of the area in strata with samples.
+    single, unsampled
+        Names of the strata with one sample, whose spread was borrowed from the others, and of those with none.
     """
 
     overall: Ratio
     classes: pd.DataFrame
     samples: int
+    matrix: pd.DataFrame | None = None
+    matrix_se: pd.DataFrame | None = None
+    total_ha: float = float("nan")
+    coverage: float = 1.0
+    single: tuple = ()
+    unsampled: tuple = ()
 
 
-def estimate_ratio(
-    numerator: np.ndarray, denominator: np.ndarray, strata: np.ndarray, sizes: np.ndarray, *, level: float = 0.95
-) -> Ratio:
-    """Ratio of two totals from a stratified random sample.
+def estimate_accuracy(
+    mapped: np.ndarray,
+    reference: np.ndarray,
+    sample: ProbabilitySample,
+    *,
+    codes: Sequence[int] | None = None,
+    part: np.ndarray | None = None,
+    part_area_ha: float | None = None,
+    level: float = 0.95,
+    interval: str = "wilson",
+) -> DesignEstimate:
+    """Overall, user's and producer's accuracy, F1, error matrix and areas, whatever the strata were.
 
-    Stehman 2014 (doi:10.1080/01431161.2014.930207), equations 27 and 28: overall, user's and producer's accuracy and shares
-    of area are all such ratios of indicators.
+    Stehman 2014 (doi:10.1080/01431161.2014.930207); F1 = 2 x right / (mapped + found) is a ratio of totals like the others,
+    so that its standard error is the delta method's.
 
     Parameters
     ----------
-    numerator, denominator
-        Indicator of each sample, 0 or 1, dims ``(sample,)``.
-    strata
-        Stratum of each sample, 0 to H - 1, dims ``(sample,)``.
-    sizes
-        Number of pixels in each stratum, dims ``(stratum,)``.
-    level
-        Confidence level.
+    mapped, reference
+        Class of each sample in the map and on the ground, dims ``(sample,)``: codes of classes, of transitions or of change.
+        The two need not have the same classes.
+    sample
+        From :func:`ceiba.classification.accuracy.estimators.probability_sample`, with areas [ha]; where its areas are in
+        another unit, the answer's are too.
+    codes
+        Classes of the answer, in this order; all that the sample holds, ascending, where it is None.
+    part
+        Samples that lie in the part of the country to be estimated (a state), dims ``(sample,)``, bool; all where it is None.
+    part_area_ha
+        Known area of that part: shares are then scaled to it, else to the area that the sample itself gives the part.
+    level, interval
+        As :func:`ceiba.classification.accuracy.estimators.estimate_ratios` takes them.
 
-    Returns
-    -------
-    Ratio
-        NaN where the denominator's total is 0; an infinite half-width where a stratum has a single sample.
+    Raises
+    ------
+    InputError
+        Where lengths differ, ``codes`` lacks a class of the sample, or no sample lies in the part.
     """
-    count = np.bincount(strata, minlength=len(sizes)).astype("float64")
-    weight = np.where(count > 0, sizes / np.maximum(count, 1), 0.0)
-    bottom = float((weight[strata] * denominator).sum())
-    if not bottom > 0:
-        return Ratio(float("nan"), float("nan"))
-    ratio = float((weight[strata] * numerator).sum()) / bottom
-    residual = numerator - ratio * denominator
-    mean = np.bincount(strata, weights=residual, minlength=len(sizes)) / np.maximum(count, 1)
-    squares = np.bincount(strata, weights=(residual - mean[strata]) ** 2, minlength=len(sizes))
-    if np.any((count == 1) & (sizes > 1)):
-        return Ratio(ratio, float("inf"))
-    spread = squares / np.maximum(count - 1, 1)
-    variance = (
-        sizes**2 * (1 - np.minimum(count / np.maximum(sizes, 1), 1)) * spread / np.maximum(count, 1)
-    ).sum() / bottom**2
-    return Ratio(ratio, float(stats.norm.ppf(0.5 + level / 2) * np.sqrt(variance)))
+    mapped, reference = np.asarray(mapped), np.asarray(reference)
+    inside = np.ones(len(sample), dtype=bool) if part is None else np.asarray(part, dtype=bool)
+    if not mapped.shape == reference.shape == inside.shape == (len(sample),):
+        raise InputError(
+            f"the sample has {len(sample)} units, but {mapped.size} map classes, {reference.size} reference classes and "
+            f"{inside.size} marks of the part"
+        )
+    if not inside.any():
+        raise InputError("no sample lies in the part: nothing can be estimated")
+    present = np.union1d(mapped[inside], reference[inside])
+    order = present if codes is None else np.asarray(list(codes), dtype=present.dtype)
+    strange = sorted(set(present.tolist()) - set(order.tolist()))
+    if strange:
+        raise InputError(f"the sample holds classes {strange}, which are not among {order.tolist()}")
+    is_mapped = (mapped[:, None] == order) & inside[:, None]
+    is_found = (reference[:, None] == order) & inside[:, None]
+    right = (is_mapped & is_found).astype("float64")
+    every = inside.astype("float64")[:, None]
+
+    def ratios(numerators: np.ndarray, denominators: np.ndarray) -> Ratios:
+        return estimate_ratios(numerators, denominators, sample, level=level, interval=interval)
+
+    overall = ratios(right.sum(axis=1, keepdims=True), every)
+    whole = every if part_area_ha is not None or part is None else np.ones_like(every)
+    total = sample.total_area if part_area_ha is None else float(part_area_ha)
+    shares = ratios(is_found, whole)
+    columns = {"code": order, "samples": is_found.sum(axis=0), "mapped_samples": is_mapped.sum(axis=0)}
+    for name, long_name, found in (
+        ("users", "users_accuracy", ratios(right, is_mapped)),
+        ("producers", "producers_accuracy", ratios(right, is_found)),
+        ("f1", "f1", ratios(2 * right, is_mapped.astype("float64") + is_found)),
+    ):
+        columns |= {long_name: found.value} | _columns(found, name)
+    columns |= {
+        "share": shares.value * total / _area_inside(sample, inside, part_area_ha),
+        "area_ha": shares.value * total,
+    }
+    columns |= {f"area_{name}_ha": values * total for name, values in _limits(shares).items()}
+    matrix, matrix_se = _error_matrix(mapped, reference, inside, order, ratios)
+    return DesignEstimate(
+        Ratio(*(float(values[0]) for values in (overall.value, *_limits(overall).values()))),
+        pd.DataFrame(columns),
+        int(inside.sum()),
+        matrix,
+        matrix_se,
+        _area_inside(sample, inside, part_area_ha),
+        sample.coverage,
+        sample.single,
+        sample.unsampled,
+    )
 
 
-def assess_map(table: pd.DataFrame, land_cover: xr.DataArray, legend: Legend, year: int) -> DesignEstimate | None:
+def estimate_by_part(
+    mapped: np.ndarray,
+    reference: np.ndarray,
+    sample: ProbabilitySample,
+    parts: Iterable[str],
+    *,
+    part_areas_ha: Mapping[str, float] | None = None,
+    codes: Sequence[int] | None = None,
+    level: float = 0.95,
+    interval: str = "wilson",
+) -> dict[str, DesignEstimate]:
+    """:func:`estimate_accuracy` of every part (state, municipality) that has samples, by the part's name.
+
+    Parts are domains of one sample, not strata: how many samples fell into one is chance, and the variance says so.
+    ``parts`` is the name of each sample's part, dims ``(sample,)``; ``part_areas_ha`` are their known areas.
+    """
+    names = np.asarray(list(parts), dtype=str)
+    if part_areas_ha is not None and (missing := sorted(set(names) - set(part_areas_ha))):
+        raise InputError(f"no area is known of {', '.join(missing)}; known are {', '.join(part_areas_ha)}")
+    return {
+        str(name): estimate_accuracy(
+            mapped,
+            reference,
+            sample,
+            codes=codes,
+            part=names == name,
+            part_area_ha=None if part_areas_ha is None else part_areas_ha[str(name)],
+            level=level,
+            interval=interval,
+        )
+        for name in np.unique(names)
+    }
+
+
+def assess_map(
+    table: pd.DataFrame, land_cover: xr.DataArray, legend: Legend, year: int, *, interval: str = "wilson"
+) -> DesignEstimate | None:
     """Accuracy of a map of one year by the reference samples that lie on it.
 
     Parameters
     ----------
     table
-        As :func:`ceiba.classification.samples.points.read_samples` takes it; ``stratum`` and ``stratum_pixels`` tell the design, a
-        simple random sample where they are absent. Samples beyond the map stay in: they tell the size of their strata.
+        As :func:`ceiba.classification.samples.points.read_samples` takes it; ``stratum`` and ``stratum_pixels`` tell the
+        design, a simple random sample where they are absent; ``stratum_ha`` and ``pixel_ha``, the true areas of the
+        stratum and of the sample's pixel, where pixels differ. Samples beyond the map stay in: they tell the size of
+        their strata.
     land_cover
         Codes, dims ``(y, x)``, with a geobox (``.odc``); 0 is no data.
     legend
         Legend of map and reference.
     year
         Year of the map.
+    interval
+        As :func:`estimate_accuracy` takes it.
 
     Returns
     -------
@@ -114,39 +228,62 @@ def assess_map(table: pd.DataFrame, land_cover: xr.DataArray, legend: Legend, ye
     on_map = mapped > 0
     if on_map.sum() < FEWEST_SAMPLES:
         return None
-    strata, sizes = _design(table)
     area_ha = float(pixel_areas(land_cover.odc.geobox).where(land_cover.values > 0).sum())
-    rows = []
-    for code in np.union1d(mapped[on_map], reference[on_map]):
-        of_map, of_reference = on_map & (mapped == code), on_map & (reference == code)
-        both = (of_map & of_reference).astype("float64")
-        users = estimate_ratio(both, of_map.astype("float64"), strata, sizes)
-        producers = estimate_ratio(both, of_reference.astype("float64"), strata, sizes)
-        share = estimate_ratio(of_reference.astype("float64"), on_map.astype("float64"), strata, sizes)
-        rows.append(
-            {
-                "code": int(code),
-                "samples": int(of_reference.sum()),
-                "users_accuracy": users.value,
-                "users_half_width": users.half_width,
-                "producers_accuracy": producers.value,
-                "producers_half_width": producers.half_width,
-                "area_ha": share.value * area_ha,
-                "area_half_width_ha": share.half_width * area_ha,
-            }
-        )
-    right = (on_map & (mapped == reference)).astype("float64")
-    overall = estimate_ratio(right, on_map.astype("float64"), strata, sizes)
-    return DesignEstimate(overall, pd.DataFrame(rows), int(on_map.sum()))
+    sample = sample_of_table(table)
+    return estimate_accuracy(mapped, reference, sample, part=on_map, part_area_ha=area_ha, interval=interval)
 
 
-def _design(table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
-    """Stratum number of each sample, and pixels in each stratum."""
+def sample_of_table(table: pd.DataFrame) -> ProbabilitySample:
+    """The design that a table of samples tells in its columns ``stratum``, ``stratum_pixels``, ``stratum_ha``, ``pixel_ha``.
+
+    Without the first two it is taken for a simple random sample of a population far above it; a stratum with two sizes is an
+    :class:`ceiba.errors.InputError`.
+    """
     if not {"stratum", "stratum_pixels"} <= set(table.columns):
-        # One stratum of any size far above the sample: the finite-population correction vanishes.
-        return np.zeros(len(table), dtype="int64"), np.array([1e12])
+        # Any size far above the sample: the finite-population correction vanishes.
+        return probability_sample(["all"] * len(table), {"all": 1e12})
     names = table["stratum"].astype(str).to_numpy(dtype=object)
-    known, strata = np.unique(names.astype(str), return_inverse=True)
-    pixels = table["stratum_pixels"].to_numpy(dtype="float64")
-    sizes = np.array([pixels[strata == number][0] for number in range(len(known))])
-    return strata.reshape(-1), sizes
+    known = {}
+    for column in ("stratum_pixels", "stratum_ha"):
+        if column in table:
+            values = pd.Series(table[column].to_numpy(dtype="float64")).groupby(names)
+            if (values.nunique() > 1).any():
+                raise InputError(
+                    f"{column} differs within strata {values.nunique().index[values.nunique() > 1].tolist()}"
+                )
+            known[column] = values.first().to_dict()
+    # One pixel's area beside another's matters only where the strata's areas are known too.
+    each = table["pixel_ha"].to_numpy(dtype="float64") if {"pixel_ha", "stratum_ha"} <= set(table.columns) else None
+    return probability_sample(names, known["stratum_pixels"], unit_areas=each, stratum_areas=known.get("stratum_ha"))
+
+
+def _error_matrix(mapped, reference, inside, order, ratios) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Shares of the area and their standard errors, pair by pair; only pairs that occur are worked out."""
+    place = {code: number for number, code in enumerate(order.tolist())}
+    rows = np.array([place.get(code, 0) for code in mapped.tolist()])
+    columns = np.array([place.get(code, 0) for code in reference.tolist()])
+    pair = np.where(inside, rows * len(order) + columns, -1)
+    known = np.unique(pair[inside])
+    cells = ratios(pair[:, None] == known, inside[:, None])
+    value, error = np.zeros(len(order) ** 2), np.full(len(order) ** 2, np.nan)
+    value[known], error[known] = cells.value, cells.standard_error
+    axes = {"index": pd.Index(order, name="map"), "columns": pd.Index(order, name="reference")}
+    square = (len(order), len(order))
+    return pd.DataFrame(value.reshape(square), **axes), pd.DataFrame(error.reshape(square), **axes)
+
+
+def _area_inside(sample: ProbabilitySample, inside: np.ndarray, known: float | None) -> float:
+    return float(sample.areas[inside].sum()) if known is None else float(known)
+
+
+def _limits(found: Ratios) -> dict[str, np.ndarray]:
+    return {
+        "se": found.standard_error,
+        "lower": found.lower,
+        "upper": found.upper,
+        "half_width": found.half_width,
+    }
+
+
+def _columns(found: Ratios, name: str) -> dict[str, np.ndarray]:
+    return {f"{name}_{limit}": values for limit, values in _limits(found).items()}
