@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -53,6 +53,12 @@ class TrainingSet:
 
     def __len__(self) -> int:
         return len(self.codes)
+
+    def take(self, chosen: np.ndarray) -> "TrainingSet":
+        """The samples at ``chosen`` positions, or where the mask is true."""
+        columns = ("features", "codes", "x", "y", "years", "rows", "groups")
+        parts = {name: getattr(self, name) for name in columns}
+        return replace(self, **{name: values[chosen] for name, values in parts.items() if values is not None})
 
 
 def read_samples(table: pd.DataFrame, legend: Legend) -> pd.DataFrame:
