@@ -1,4 +1,4 @@
-"""Accuracy on published partitions, map speed against scikit-learn, and change detection on planted change."""
+"""Accuracy on published partitions, and map speed against scikit-learn."""
 
 import json
 import os
@@ -13,7 +13,6 @@ from odc.geo.geobox import GeoBox
 from odc.geo.xr import wrap_xr
 from sklearn.ensemble import RandomForestClassifier
 
-from ceiba.change.two_dates.irmad import irmad
 from ceiba.classification.models.forest import Forest
 from ceiba.classification.models.land_cover_model import grow_forest
 from ceiba.classification.samples.points import TrainingSet, extract_features, read_samples
@@ -21,12 +20,11 @@ from ceiba.legends import load_legend
 
 ROOT = Path(__file__).resolve().parents[2]
 PIXELS, FEATURES, CLASSES = 100_000, 40, 17
-CHANGE_SIDE_PX, CHANGE_BANDS, CHANGE_SHARE = 1667, 7, 0.02
 
 
 def main() -> dict[str, object]:
     """Every figure by name."""
-    figures = {"map speed": measure_speed(), "planted change": measure_change()}
+    figures = {"map speed": measure_speed()}
     folder = Path(os.environ.get("CEIBA_SAMPLES") or ROOT.parent / "shared" / "data")
     folder = folder / "eo" / "modis_timeseries_mato_grosso_2007_2013"
     if folder.is_dir():
@@ -60,27 +58,6 @@ def measure_speed() -> dict[str, float]:
     }
 
 
-def measure_change() -> dict[str, float]:
-    """IR-MAD on one planted-change image of the size on which antares3 was measured (26 s, F1 0.45)."""
-    random = np.random.default_rng(1)
-    shape = (CHANGE_BANDS, CHANGE_SIDE_PX, CHANGE_SIDE_PX)
-    shade = random.normal(size=shape[1:])
-    before = shade * np.linspace(0.5, 1.5, CHANGE_BANDS)[:, None, None] + random.normal(scale=0.3, size=shape)
-    after = 1.2 * before + 0.5 + random.normal(scale=0.1, size=shape)
-    changed = random.random(shape[1:]) < CHANGE_SHARE
-    after[:, changed] += random.normal(scale=1.5, size=(CHANGE_BANDS, int(changed.sum())))
-    start = time.process_time()
-    found = irmad(before, after)
-    seconds = time.process_time() - start
-    flagged = found.no_change < 1e-6
-    right = (flagged & changed).sum()
-    return {
-        "IR-MAD [s CPU]": seconds,
-        "iterations": float(found.iterations),
-        "F1 at p < 1e-6": float(2 * right / (flagged.sum() + changed.sum())),
-    }
-
-
 def measure_partitions(folder: Path) -> dict[str, float]:
     """Overall accuracy on the 100 training partitions that dtwSat published, for its own method 0.9781."""
     training = read_mato_grosso(folder)
@@ -108,7 +85,9 @@ def read_mato_grosso(folder: Path) -> TrainingSet:
         with rasterio.open(folder / f"{name}.tif") as source:
             values = source.read()
             geobox = GeoBox(source.shape, source.transform, source.crs.to_wkt())
-        layers[name] = wrap_xr(np.where(values < -1e300, np.nan, values).astype("float32"), geobox, time=dates.to_numpy())
+        layers[name] = wrap_xr(
+            np.where(values < -1e300, np.nan, values).astype("float32"), geobox, time=dates.to_numpy()
+        )
     samples = read_samples(pd.read_csv(folder / "samples.csv"), load_legend("mato_grosso"))
     return extract_features(xr.Dataset(layers), samples, season_start_month=9)
 

@@ -78,6 +78,41 @@ def test_identical_and_constant_images_are_no_change():
     assert np.isfinite(irmad(before, scene(9)).no_change).all()
 
 
+def test_collinear_and_constant_bands_add_no_pair_and_change_nothing():
+    before = scene(4)
+    after = 1.5 * before + np.random.default_rng(5).normal(scale=0.2, size=before.shape)
+    plain = irmad(before, after)
+    more = irmad(np.concatenate([before, before[:1] - 2 * before[1:2]]), np.concatenate([after, after[:1] * 0 + 7]))
+    assert len(more.correlations) == 3
+    assert np.allclose(plain.statistic, more.statistic, rtol=1e-5)
+    with pytest.raises(InputError, match="no band of the second image varies"):
+        irmad(before, np.ones_like(before))
+
+
+def test_change_in_a_band_that_varies_nowhere_else_is_not_forgotten():
+    before = scene(4)
+    before[2] = 1.0
+    after = before + np.random.default_rng(5).normal(scale=0.2, size=before.shape) * np.array([1, 1, 0])[:, None, None]
+    after[2, :2, :2] += 5.0
+    before[2, 50:, 50:] += np.random.default_rng(6).normal(scale=1e-3, size=(10, 10))
+    assert np.argsort(irmad(before, after).statistic.ravel())[-4:].max() < 122
+
+
+def test_masked_pixels_take_no_part_and_float32_files_do():
+    before = scene(6)
+    after = before + np.random.default_rng(7).normal(scale=0.2, size=before.shape)
+    mask = np.ones(before.shape[1:], dtype=bool)
+    mask[:10] = False
+    cut = irmad(before[:, 10:], after[:, 10:])
+    spoiled = before.copy()
+    spoiled[:, :10] = 1e6
+    masked = irmad(spoiled.astype("float32"), after.astype("float32"), mask=mask)
+    assert np.isnan(masked.statistic[:10]).all()
+    assert np.allclose(masked.statistic[10:], cut.statistic, rtol=1e-3, atol=1e-3)
+    with pytest.raises(InputError, match="the mask has shape"):
+        irmad(before, after, mask=mask[1:])
+
+
 def test_too_few_pixels_and_other_shapes_are_refused():
     with pytest.raises(InputError, match="too few for 3 bands"):
         irmad(scene(size=5), scene(size=5))

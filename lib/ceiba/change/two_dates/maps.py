@@ -7,7 +7,8 @@ from scipy import ndimage
 
 from ceiba import labels
 from ceiba.change.two_dates.irmad import irmad
-from ceiba.change.two_dates.vectors import compare_mosaics
+from ceiba.change.two_dates.null_distribution import no_change_by_stratum
+from ceiba.change.two_dates.vectors import compare_mosaics, image_strata
 from ceiba.classification.accuracy.areas import pixel_areas
 from ceiba.errors import InputError, ParameterError
 
@@ -28,7 +29,8 @@ def detect_change(mosaics: xr.Dataset, *, first_year: int, last_year: int, metho
         Years to compare.
     method
         ``change_vectors`` (:func:`ceiba.change.two_dates.vectors.compare_mosaics`) or ``irmad``
-        (:func:`ceiba.change.two_dates.irmad.irmad`).
+        (:func:`ceiba.change.two_dates.irmad.irmad`, judged by the null distribution that land which looked alike
+        shows, :func:`ceiba.change.two_dates.null_distribution.no_change_by_stratum`).
 
     Returns
     -------
@@ -50,10 +52,12 @@ def detect_change(mosaics: xr.Dataset, *, first_year: int, last_year: int, metho
     )
     if method == "irmad":
         found = irmad(before, after)
+        strata = image_strata(before, np.isfinite(found.statistic))
+        probability = no_change_by_stratum(found.statistic, len(found.correlations), strata)
     else:
         tail = noise_tail(mosaics["count"], first_year=first_year, last_year=last_year)
-        found = compare_mosaics(before, after, tail=tail)
-    return year_of(mosaics[BANDS[0]], last_year).copy(data=found.no_change).assign_attrs(units="1")
+        probability = compare_mosaics(before, after, tail=tail).no_change
+    return year_of(mosaics[BANDS[0]], last_year).copy(data=probability).assign_attrs(units="1")
 
 
 def noise_tail(count: xr.DataArray, *, first_year: int, last_year: int) -> float:
@@ -74,7 +78,7 @@ def year_of(series: xr.DataArray, year: int) -> xr.DataArray:
     return series.isel(time=years.index(year), drop=True)
 
 
-def false_discovery_rates(no_change: np.ndarray) -> np.ndarray:
+def false_discovery_rates(no_change: np.ndarray, *, unchanged_share: float = 1.0) -> np.ndarray:
     """Share of false alarms [1] among the pixels whose probability of no change is at most that of each pixel.
 
     The adjusted probabilities of Benjamini and Hochberg 1995 (doi:10.1111/j.2517-6161.1995.tb02031.x).
@@ -83,17 +87,27 @@ def false_discovery_rates(no_change: np.ndarray) -> np.ndarray:
     ----------
     no_change
         Probabilities of no change [1], any dims, NaN is no data.
+    unchanged_share
+        Share of the pixels that did not change [1], where it is known, as by
+        :func:`ceiba.change.two_dates.null_distribution.fit_null`; 1 is the careful answer.
 
     Returns
     -------
     np.ndarray
         0 to 1, same dims; NaN is no data.
+
+    Raises
+    ------
+    ParameterError
+        On a share beyond 0 to 1.
     """
+    if not 0 <= unchanged_share <= 1:
+        raise ParameterError(f"unchanged_share is {unchanged_share}; allowed are 0 to 1")
     rates = np.full(no_change.shape, np.nan)
     seen = np.isfinite(no_change)
     values = no_change[seen]
     order = np.argsort(values, kind="stable")
-    share = values[order] * values.size / np.arange(1, values.size + 1)
+    share = unchanged_share * values[order] * values.size / np.arange(1, values.size + 1)
     adjusted = np.empty_like(values)
     adjusted[order] = np.minimum(np.minimum.accumulate(share[::-1])[::-1], 1.0)
     rates[seen] = adjusted

@@ -66,7 +66,8 @@ def compare_mosaics(
     if seen.sum() < 30 * bands:
         raise InputError(f"{int(seen.sum())} pixels with data on both dates are too few for {bands} bands")
     difference = smooth(after.astype("float64") - before.astype("float64"), seen, smoothing_px)[:, seen]
-    label = split_strata(before.astype("float64")[:, seen], levels)
+    strata = image_strata(before, seen, levels=levels)
+    label = strata[seen]
     statistic = np.empty(label.size)
     for stratum in np.unique(label):
         members = label == stratum
@@ -74,9 +75,14 @@ def compare_mosaics(
     probability = special.fdtrc(bands, tail, statistic / bands)
     full = np.full((2, *seen.shape), np.nan)
     full[0, seen], full[1, seen] = statistic, probability
-    strata = np.zeros(seen.shape, dtype="uint8")
-    strata[seen] = label + 1
     return ChangeVectors(full[0], full[1], strata)
+
+
+def image_strata(image: np.ndarray, seen: np.ndarray, *, levels: int = 4) -> np.ndarray:
+    """Strata of :func:`split_strata` as a map: from 1, 0 is no data, dims ``(y, x)``, uint8."""
+    strata = np.zeros(seen.shape, dtype="uint8")
+    strata[seen] = split_strata(image[:, seen].astype("float64"), levels) + 1
+    return strata
 
 
 def smooth(values: np.ndarray, seen: np.ndarray, sigma_px: float) -> np.ndarray:
