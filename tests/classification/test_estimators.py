@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import beta
 
 from ceiba.classification.accuracy.areas import estimate_areas
 from ceiba.classification.accuracy.assessment import estimate_accuracy
@@ -155,8 +156,8 @@ def test_wrong_samples_are_refused_by_name():
         probability_sample("", {"a": 1})
     with pytest.raises(InputError, match=r"no area is known of \['b'\]"):
         probability_sample("ab", {"a": 5, "b": 5}, stratum_areas={"a": 2.0})
-    with pytest.raises(InputError, match="no interval 'bayes'; there are normal, wilson, logit"):
-        ratio_interval(np.array([0.5]), np.array([0.01]), np.array([9.0]), method="bayes")
+    with pytest.raises(InputError, match="no interval 'bayes'; there are strata, wilson, logit, normal"):
+        estimate_ratios(np.ones(1), np.ones(1), probability_sample("a", {"a": 5}), interval="bayes")
 
 
 def test_intervals_of_a_simple_random_sample_are_the_textbook_ones():
@@ -172,3 +173,40 @@ def test_intervals_of_a_simple_random_sample_are_the_textbook_ones():
         assert np.ravel(perfect) == pytest.approx([10 / (10 + 1.959964**2), 1])
     missing = ratio_interval(np.array([np.nan]), np.array([0.0]), np.array([0.0]), method="normal")
     assert np.isnan(np.ravel(missing)).all()
+
+
+def test_the_interval_from_strata_is_jeffreys_in_one_stratum_and_adds_up_in_two():
+    """3 of 20, Jeffreys 0.0422 to 0.3484 (beta quantiles of scipy.stats); two strata by the sum of squared margins."""
+    alone = probability_sample("a" * 20, {"a": 1e9})
+    found = estimate_ratios(np.repeat([1.0, 0], [3, 17]), np.ones(20), alone)
+    limits = beta.ppf([0.025, 0.975], 3.5, 17.5)
+    assert (found.lower[0], found.upper[0]) == pytest.approx(limits)
+    assert limits == pytest.approx([0.0422, 0.3484], abs=3e-3)
+    # A share of area: none of 300 in a stratum of 0.9, 40 of 50 in one of 0.1; estimate 0.08.
+    sample = probability_sample("a" * 300 + "b" * 50, {"a": 9e8, "b": 1e8})
+    found = estimate_ratios(np.repeat([0.0, 1, 0], [300, 40, 10]), np.ones(350), sample)
+    high, low = beta.ppf([0.975, 0.025], 40.5, 10.5)
+    none = beta.ppf(0.975, 0.5, 300.5)
+    assert found.upper[0] == pytest.approx(0.08 + np.hypot(0.1 * (high - 0.8), 0.9 * none), abs=1e-6)
+    assert found.lower[0] == pytest.approx(0.08 - 0.1 * (0.8 - low), abs=1e-6)
+    # Nothing in the first stratum can be of the kind: only the second is uncertain.
+    possible = np.repeat([False, True], [300, 50])[:, None]
+    found = estimate_ratios(np.repeat([0.0, 1, 0], [300, 40, 10]), np.ones(350), sample, right_possible=possible)
+    assert found.upper[0] < 0.08 + 0.1 * (high - 0.8) + 0.9 * none
+
+
+def test_the_interval_from_strata_covers_rare_omission_where_the_normal_one_does_not():
+    """Change of 1 %, a fifth of it missed, in 1 of 400 pixels of a large stratum: 500 designs of 400 + 100 samples."""
+    rng = np.random.default_rng(3)
+    sizes = {"stable": 400_000, "change": 4_000}
+    truth = (1_000 + 3_000) / 404_000
+    strata = np.repeat(list(sizes), [400, 100])
+    sample = probability_sample(strata, sizes)
+    inside = {"normal": 0, "strata": 0}
+    for missed, right in zip(rng.binomial(400, 0.0025, 500), rng.binomial(100, 0.75, 500), strict=True):
+        values = (np.arange(500) < missed) | (np.arange(500) >= 500 - right)
+        for method in inside:
+            found = estimate_ratios(values.astype("float64"), np.ones(500), sample, interval=method)
+            inside[method] += found.lower[0] <= truth <= found.upper[0]
+    assert inside["normal"] < 375
+    assert 465 <= inside["strata"] <= 493

@@ -14,7 +14,9 @@ BANDS = ("blue", "green", "red", "red_edge_1", "red_edge_2", "red_edge_3", "nir"
 def scenes(dates=30, height=9, width=11, seed=0):
     """Random reflectance of two years, a third of it clouded, one pixel never seen."""
     random = np.random.default_rng(seed)
-    days = np.datetime64("2017-01-05", "ns") + np.sort(random.choice(720, dates, replace=False)) * np.timedelta64(1, "D")
+    days = np.datetime64("2017-01-05", "ns") + np.sort(random.choice(720, dates, replace=False)) * np.timedelta64(
+        1, "D"
+    )
     shape = (dates, height, width)
     hidden = random.random(shape) < 0.35
     hidden[:, 0, 0] = True
@@ -28,7 +30,9 @@ def scenes(dates=30, height=9, width=11, seed=0):
 
 def ground(like, seed=1):
     random = np.random.default_rng(seed)
-    heights = xr.DataArray(random.normal(500, 40, (like.sizes["y"], like.sizes["x"])), coords={"y": like.y, "x": like.x})
+    heights = xr.DataArray(
+        random.normal(500, 40, (like.sizes["y"], like.sizes["x"])), coords={"y": like.y, "x": like.x}
+    )
     zones = heights.copy(data=random.integers(1, 6, heights.shape).astype("uint8"))
     return describe_terrain(heights).assign(life_zone=zones)
 
@@ -44,7 +48,9 @@ def radar(like, seed=2):
 def one_pixel(**series):
     """Scenes of one sample from lists of numbers of 1e-4."""
     dates = np.datetime64("2018-01-01", "ns") + np.arange(len(series["red"])) * np.timedelta64(16, "D")
-    values = {name: (("time", "sample"), np.array(numbers, "float32")[:, None] * 1e-4) for name, numbers in series.items()}
+    values = {
+        name: (("time", "sample"), np.array(numbers, "float32")[:, None] * 1e-4) for name, numbers in series.items()
+    }
     return xr.Dataset(values, coords={"time": dates})
 
 
@@ -69,7 +75,9 @@ def test_recipes_of_antares3_have_its_features():
     for name, size in sizes.items():
         assert len(load_recipe(name).features) == size
     assert load_recipe("landsat_8_madmex_002").name == "landsat_madmex_002"
-    assert {"swir1_mean", "ndvi_max", "ndmi_min", "aspect"} <= {f.name for f in load_recipe("landsat_madmex_002").features}
+    assert {"swir1_mean", "ndvi_max", "ndmi_min", "aspect"} <= {
+        f.name for f in load_recipe("landsat_madmex_002").features
+    }
     assert load_recipe("s2_20m_001").inputs == tuple(band for band in BANDS if band != "nir")
     assert load_recipe("landsat_madmex_002").table()["units"].tolist() == ["1e-4"] * 12 + ["m", "degree", "degree"]
 
@@ -167,5 +175,12 @@ def test_sentinel_2_takes_its_narrow_near_infrared():
     land = xr.Dataset({name: ("sample", [0.0]) for name in ("elevation", "slope", "aspect")})
     found = load_recipe("s2_20m_001").compute(seen, land).isel(sample=0)
     # NDVI 0.5 and 0.75, NDMI 0.5 and 0.4
-    expected = {"nir_mean": 3250, "re1_mean": 700, "ndvi_mean": 6250, "ndvi_max": 7500, "ndmi_mean": 4500, "ndmi_min": 4000}
+    expected = {
+        "nir_mean": 3250,
+        "re1_mean": 700,
+        "ndvi_mean": 6250,
+        "ndvi_max": 7500,
+        "ndmi_mean": 4500,
+        "ndmi_min": 4000,
+    }
     assert {name: float(found[name]) for name in expected} == expected

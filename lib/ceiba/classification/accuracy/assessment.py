@@ -77,7 +77,7 @@ def estimate_accuracy(
     part: np.ndarray | None = None,
     part_area_ha: float | None = None,
     level: float = 0.95,
-    interval: str = "wilson",
+    interval: str = "strata",
 ) -> DesignEstimate:
     """Overall, user's and producer's accuracy, F1, error matrix and areas, whatever the strata were.
 
@@ -125,18 +125,33 @@ def estimate_accuracy(
     right = (is_mapped & is_found).astype("float64")
     every = inside.astype("float64")[:, None]
 
-    def ratios(numerators: np.ndarray, denominators: np.ndarray) -> Ratios:
-        return estimate_ratios(numerators, denominators, sample, level=level, interval=interval)
+    def ratios(numerators, denominators, *, right_possible=None, wrong_possible=None) -> Ratios:
+        return estimate_ratios(
+            numerators,
+            denominators,
+            sample,
+            right_possible=right_possible,
+            wrong_possible=wrong_possible,
+            level=level,
+            interval=interval,
+        )
 
     overall = ratios(right.sum(axis=1, keepdims=True), every)
     whole = every if part_area_ha is not None or part is None else np.ones_like(every)
     total = sample.total_area if part_area_ha is None else float(part_area_ha)
     shares = ratios(is_found, whole)
     columns = {"code": order, "samples": is_found.sum(axis=0), "mapped_samples": is_mapped.sum(axis=0)}
+    # What is mapped as another class cannot be right, nor wrongly mapped as this one; what is mapped as this one cannot
+    # be missed.
+    either = is_mapped.astype("float64") + is_found
     for name, long_name, found in (
-        ("users", "users_accuracy", ratios(right, is_mapped)),
-        ("producers", "producers_accuracy", ratios(right, is_found)),
-        ("f1", "f1", ratios(2 * right, is_mapped.astype("float64") + is_found)),
+        ("users", "users_accuracy", ratios(right, is_mapped, right_possible=is_mapped, wrong_possible=is_mapped)),
+        (
+            "producers",
+            "producers_accuracy",
+            ratios(right, is_found, right_possible=is_mapped, wrong_possible=~is_mapped),
+        ),
+        ("f1", "f1", ratios(2 * right, either, right_possible=is_mapped)),
     ):
         columns |= {long_name: found.value} | _columns(found, name)
     columns |= {
@@ -144,7 +159,7 @@ def estimate_accuracy(
         "area_ha": shares.value * total,
     }
     columns |= {f"area_{name}_ha": values * total for name, values in _limits(shares).items()}
-    matrix, matrix_se = _error_matrix(mapped, reference, inside, order, ratios)
+    matrix, matrix_se = _error_matrix(mapped, reference, inside, order, sample)
     return DesignEstimate(
         Ratio(*(float(values[0]) for values in (overall.value, *_limits(overall).values()))),
         pd.DataFrame(columns),
@@ -167,7 +182,7 @@ def estimate_by_part(
     part_areas_ha: Mapping[str, float] | None = None,
     codes: Sequence[int] | None = None,
     level: float = 0.95,
-    interval: str = "wilson",
+    interval: str = "strata",
 ) -> dict[str, DesignEstimate]:
     """:func:`estimate_accuracy` of every part (state, municipality) that has samples, by the part's name.
 
@@ -193,7 +208,7 @@ def estimate_by_part(
 
 
 def assess_map(
-    table: pd.DataFrame, land_cover: xr.DataArray, legend: Legend, year: int, *, interval: str = "wilson"
+    table: pd.DataFrame, land_cover: xr.DataArray, legend: Legend, year: int, *, interval: str = "strata"
 ) -> DesignEstimate | None:
     """Accuracy of a map of one year by the reference samples that lie on it.
 
@@ -257,14 +272,14 @@ def sample_of_table(table: pd.DataFrame) -> ProbabilitySample:
     return probability_sample(names, known["stratum_pixels"], unit_areas=each, stratum_areas=known.get("stratum_ha"))
 
 
-def _error_matrix(mapped, reference, inside, order, ratios) -> tuple[pd.DataFrame, pd.DataFrame]:
+def _error_matrix(mapped, reference, inside, order, sample) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Shares of the area and their standard errors, pair by pair; only pairs that occur are worked out."""
     place = {code: number for number, code in enumerate(order.tolist())}
     rows = np.array([place.get(code, 0) for code in mapped.tolist()])
     columns = np.array([place.get(code, 0) for code in reference.tolist()])
     pair = np.where(inside, rows * len(order) + columns, -1)
     known = np.unique(pair[inside])
-    cells = ratios(pair[:, None] == known, inside[:, None])
+    cells = estimate_ratios(pair[:, None] == known, inside[:, None], sample, interval="normal")
     value, error = np.zeros(len(order) ** 2), np.full(len(order) ** 2, np.nan)
     value[known], error[known] = cells.value, cells.standard_error
     axes = {"index": pd.Index(order, name="map"), "columns": pd.Index(order, name="reference")}

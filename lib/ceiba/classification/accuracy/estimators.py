@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse, stats
 
-from ceiba.classification.accuracy.intervals import ratio_interval
+from ceiba.classification.accuracy.intervals import check_method, ratio_interval, strata_interval
 from ceiba.errors import InputError
 
 
@@ -170,8 +170,10 @@ def estimate_ratios(
     denominators: np.ndarray,
     sample: ProbabilitySample,
     *,
+    right_possible: np.ndarray | None = None,
+    wrong_possible: np.ndarray | None = None,
     level: float = 0.95,
-    interval: str = "wilson",
+    interval: str = "strata",
 ) -> Ratios:
     """Ratios of totals, with linearised variances.
 
@@ -183,28 +185,71 @@ def estimate_ratios(
     Parameters
     ----------
     numerators, denominators
-        Values of each sample, 0 or 1 mostly, dims ``(sample, quantity)``.
+        Values of each sample, dims ``(sample, quantity)``: 0 or 1 (2 for what F1 counts twice), or shares of a polygon.
     sample
         From :func:`probability_sample`.
+    right_possible, wrong_possible
+        Whether a unit could have been in the numerator, or in the denominator alone, given what is known of it without a
+        visit (its class in the map), dims ``(sample, quantity)``; it always could where they are None.
     level
         Confidence level.
     interval
-        A name of :data:`ceiba.classification.accuracy.intervals.INTERVALS`.
+        A name of :data:`ceiba.classification.accuracy.intervals.INTERVALS`; ``strata`` is for indicators, and quantities
+        with other values get ``wilson``.
     """
+    check_method(interval)
     top = np.asarray(numerators, dtype="float64").reshape(len(sample), -1)
     bottom = np.broadcast_to(np.asarray(denominators, dtype="float64").reshape(len(sample), -1), top.shape)
     total = sample.areas @ bottom
     there = total > 0
     safe = np.where(there, total, 1)
     ratio = np.where(there, (sample.areas @ top) / safe, np.nan)
-    residual = top - np.nan_to_num(ratio) * bottom
-    variance = _variance(residual, sample) / safe**2
+    variance = _variance(top - np.nan_to_num(ratio) * bottom, sample) / safe**2
     # Kish's effective number of samples in the denominator, for ratios whose sample shows no spread at all.
     effective = safe**2 / np.maximum((sample.areas**2) @ bottom**2, np.finfo(float).tiny)
-    complete = _whole_population(bottom, sample)
-    lower, upper = ratio_interval(ratio, variance, np.where(complete, np.inf, effective), level=level, method=interval)
+    effective = np.where(_whole_population(bottom, sample), np.inf, effective)
+    method = "wilson" if interval == "strata" else interval
+    lower, upper = ratio_interval(ratio, variance, effective, level=level, method=method)
     error = np.where(there, np.sqrt(variance), np.nan)
+    if interval == "strata":
+        weight = np.maximum(top.max(axis=0), 1)
+        plain = there & (((top == 0) & (bottom >= 0)) | ((top == weight) & (bottom == weight))).all(axis=0)
+        plain &= ((bottom == 0) | (bottom == 1) | (top > 0)).all(axis=0)
+        masks = [
+            np.ones(top.shape) if mask is None else np.broadcast_to(np.asarray(mask, dtype="float64"), top.shape)
+            for mask in (right_possible, wrong_possible)
+        ]
+        found = _strata_limits(top, bottom, weight, sample, masks, level)
+        lower = np.where(plain, np.minimum(found[0], np.nan_to_num(ratio)), lower)
+        upper = np.where(plain, np.maximum(found[1], np.nan_to_num(ratio)), upper)
     return Ratios(ratio, error, lower, upper, float(stats.norm.ppf(0.5 + level / 2)) * error)
+
+
+def _strata_limits(
+    top, bottom, weight, sample: ProbabilitySample, masks, level: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Limits from strata, cut by post-strata where there are any."""
+    cell = np.unique(sample.strata * (int(sample.groups.max()) + 1) + sample.groups, return_inverse=True)[1].reshape(-1)
+    rows = np.arange(len(sample))
+    shape = (int(cell.max()) + 1, len(sample))
+    by_area = sparse.csr_matrix((sample.areas, (cell, rows)), shape=shape)
+    area = np.asarray(by_area.sum(axis=1)).reshape(-1)
+    squares = np.bincount(cell, weights=sample.areas**2)
+    fraction = (sample.drawn / np.maximum(sample.sizes, 1))[sample.strata]
+    left = 1 - np.minimum(np.bincount(cell, weights=fraction) / np.bincount(cell), 1)
+    with np.errstate(divide="ignore"):
+        count = np.where(squares > 0, area**2 / np.where(squares > 0, squares, 1), 0) / left
+    safe = np.where(area > 0, area, 1)[:, None]
+    return strata_interval(
+        (by_area @ (top > 0).astype("float64")) / safe,
+        (by_area @ ((bottom > 0) & (top == 0)).astype("float64")) / safe,
+        count,
+        area,
+        weight,
+        right_possible=(by_area @ masks[0]) > 0,
+        wrong_possible=(by_area @ masks[1]) > 0,
+        level=level,
+    )
 
 
 def _variance(residual: np.ndarray, sample: ProbabilitySample) -> np.ndarray:

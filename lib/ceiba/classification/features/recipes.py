@@ -100,7 +100,9 @@ class Recipe:
             Where a band or layer is missing, there is no date, or dims, shapes or coordinates differ.
         """
         table = self._gather(scenes, terrain, radar)
-        place = tuple(str(dim) for dim in next(iter(table.data_vars.values())).dims if dim not in ("time", "radar_time"))
+        place = tuple(
+            str(dim) for dim in next(iter(table.data_vars.values())).dims if dim not in ("time", "radar_time")
+        )
         if not table.chunks:
             return self._of_block(table, place)
         import dask.array
@@ -116,7 +118,11 @@ class Recipe:
     def _gather(self, scenes: xr.Dataset | None, terrain: xr.Dataset | None, radar: xr.Dataset | None) -> xr.Dataset:
         """All that is needed in one dataset, radar under names and dates of its own; raises :class:`InputError`."""
         found: dict[str, xr.DataArray] = {}
-        for kind, given, wanted in (("scenes", scenes, self.inputs), ("terrain", terrain, self.ground), ("radar", radar, self.radar)):
+        for kind, given, wanted in (
+            ("scenes", scenes, self.inputs),
+            ("terrain", terrain, self.ground),
+            ("radar", radar, self.radar),
+        ):
             missing = [name for name in wanted if given is None or name not in given]
             if missing:
                 exist = "nothing" if given is None else ", ".join(map(str, given.data_vars))
@@ -125,13 +131,17 @@ class Recipe:
                 layer = given[name]
                 if (kind != "terrain") != ("time" in layer.dims):
                     expected = "no dim time" if kind == "terrain" else "dims (time, y, x) or (time, sample)"
-                    raise InputError(f"{name!r} of the {kind} has dims {layer.dims}; recipe {self.name} needs {expected}")
+                    raise InputError(
+                        f"{name!r} of the {kind} has dims {layer.dims}; recipe {self.name} needs {expected}"
+                    )
                 if kind != "terrain" and not layer.sizes["time"]:
                     raise InputError(f"{name!r} of the {kind} has no date; recipe {self.name} needs at least one")
                 found[f"radar_{name}" if kind == "radar" else name] = (
                     layer.rename(time="radar_time") if kind == "radar" else layer
                 )
-        places = {str(name): tuple(dim for dim in layer.dims if "time" not in str(dim)) for name, layer in found.items()}
+        places = {
+            str(name): tuple(dim for dim in layer.dims if "time" not in str(dim)) for name, layer in found.items()
+        }
         if len(set(map(frozenset, places.values()))) > 1:
             raise InputError(f"recipe {self.name} needs all layers on the same dims; given: {places}")
         try:
@@ -148,7 +158,8 @@ class Recipe:
         """The features of what is in memory."""
         shape = tuple(table.sizes[dim] for dim in place)
         flat = {
-            str(name): layer.values.reshape(*layer.shape[: layer.ndim - len(place)], -1) for name, layer in table.items()
+            str(name): layer.values.reshape(*layer.shape[: layer.ndim - len(place)], -1)
+            for name, layer in table.items()
         }
         pixels = int(np.prod(shape))
         times = table["time"].values if "time" in table.dims else np.empty(0, "datetime64[ns]")
@@ -168,7 +179,8 @@ class Recipe:
                 result[row : row + len(member.features), part] = values
                 row += len(member.features)
         layers = {
-            feature.name: (tuple(place), values.reshape(shape)) for feature, values in zip(self.features, result, strict=True)
+            feature.name: (tuple(place), values.reshape(shape))
+            for feature, values in zip(self.features, result, strict=True)
         }
         return self._dress(layers, _coords_of_place(table))
 

@@ -98,8 +98,12 @@ def find_part(name: str) -> Part:
     names = [feature.name for feature in features]
     if len(set(names)) != len(names):
         raise CatalogError(f"part {name!r} of catalogs/recipes.yml gives a feature twice: {', '.join(sorted(names))}")
-    options = {key: value for key, value in entry.items() if key not in ("function", "features", "bands", "reads", "units")}
-    return Part(name, entry["function"], tuple(features), entry.get("bands", {}), tuple(entry.get("reads", ())), options)
+    options = {
+        key: value for key, value in entry.items() if key not in ("function", "features", "bands", "reads", "units")
+    }
+    return Part(
+        name, entry["function"], tuple(features), entry.get("bands", {}), tuple(entry.get("reads", ())), options
+    )
 
 
 def _feature(catalog: Mapping, quantity: str | tuple, statistic: str, entry: Mapping, group: Mapping) -> Feature:

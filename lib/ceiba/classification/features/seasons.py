@@ -13,9 +13,7 @@ SEASON_PARTS = 12
 POINTS_PER_PART = 2
 
 
-def annual_features(
-    source: xr.Dataset, year: int, *, season_start_month: int = 1, first_year: int = 0
-) -> xr.Dataset:
+def annual_features(source: xr.Dataset, year: int, *, season_start_month: int = 1, first_year: int = 0) -> xr.Dataset:
     """Features of one year, or the mean of those of several, computed pixel by pixel.
 
     A source without ``time`` (a stack of annual products) is used as it is. A source with at most one date a year (annual
