@@ -24,8 +24,8 @@ setup: $(STAMP)  ## only the set-up: Python packages and the library, in .venv
 run: $(STAMP)  ## the main job: every stage on the sample data, then the report (ARGS="..." for options of `ceiba run`)
 	.venv/bin/ceiba run $(ARGS)
 
-test: $(STAMP) browsers  ## all tests, with coverage of the library (ARGS="..." for options of pytest)
-	$(PYTHON) -m pytest tests --cov=ceiba --cov-config=tests/coveragerc --cov-report=term:skip-covered --cov-fail-under=85 $(ARGS)
+test: $(STAMP) browsers  ## all tests, two files at a time, with coverage (ARGS="..." for options of pytest, -n 0 for one by one)
+	$(PYTHON) -m pytest tests -n 2 --dist loadfile --cov=ceiba --cov-config=tests/coveragerc --cov-report=term:skip-covered --cov-fail-under=85 $(ARGS)
 
 lab: $(STAMP)  ## JupyterLab on the notebooks
 	$(PYTHON) -m jupyter lab --ServerApp.root_dir=. --LabApp.default_url=/lab/tree/notebooks \
