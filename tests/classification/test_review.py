@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pandas as pd
@@ -15,7 +16,7 @@ from odc.geo.xr import wrap_xr
 
 from ceiba.classification.samples import review
 from ceiba.classification.samples.review_panel import ReviewPanel
-from ceiba.classification.samples.review_pictures import choose_dates, cut_chip, draw_point, to_png
+from ceiba.classification.samples.review_pictures import choose_dates, cut_chip, draw_point, map_surroundings, to_png
 from ceiba.errors import InputError
 from ceiba.legends import load_legend
 
@@ -126,23 +127,41 @@ def test_typing_answers_and_a_second_panel_goes_on(tmp_path):
         shown.append(point["sample_id"])
         return b"png"
 
-    panel = ReviewPanel(POINTS, answers, LEGEND, "A", picture)
+    options = {"picture": picture, "shortest_look_s": 0}
+    panel = ReviewPanel(POINTS, answers, LEGEND, "A", **options)
+    # The browser sends the whole text each time, and may send it late.
     panel.box.value = "3"
-    panel.box.value = "v"
-    assert panel.box.value == "" and shown == ["a", "b", "c"]
-    panel.box.value = "?"
+    panel.box.value = "3v"
+    assert shown == ["a", "b", "c"]
+    panel.box.value = "3v?"
     assert "'?'" in panel.message.value and len(answers.read()) == 2
-    panel.box.value = "-"
+    panel.box.value = "3v"
+    panel.box.value = "3"
+    assert len(answers.read()) == 2
+    panel.box.value = "3-"
     assert shown[-1] == "b" and answers.read()["sample_id"].tolist() == ["a"]
-    again = ReviewPanel(POINTS, answers, LEGEND, "A", picture)
+    again = ReviewPanel(POINTS, answers, LEGEND, "A", **options)
     assert again.current["sample_id"] == "b"
     again.buttons.children[0].click()
-    again.press("0")
+    again.box.value = "05"
     assert again.current is None and answers.read()["code"].tolist() == [3, 1, 0]
-    other = ReviewPanel(POINTS, answers, LEGEND, "B", picture)
+    other = ReviewPanel(POINTS, answers, LEGEND, "B", **options)
     assert other.current["sample_id"] == "a" and other.map.center == [19.0, -99.0]
     with pytest.raises(InputError, match="name or initials"):
         ReviewPanel(POINTS, answers, LEGEND, " ", picture)
+
+
+def test_keys_that_come_before_a_point_is_seen_do_not_answer_it(tmp_path):
+    answers = review.AnswerFile(tmp_path / "answers.csv")
+    panel = ReviewPanel(POINTS, answers, LEGEND, "A", lambda point: b"", shortest_look_s=0.2)
+    time.sleep(0.21)
+    panel.box.value = "ab"
+    panel.box.value = "abc"
+    assert answers.read()[["sample_id", "code"]].values.tolist() == [["a", 10]]
+    assert "'c'" in panel.message.value
+    time.sleep(0.21)
+    panel.box.value = "abcd"
+    assert answers.read()["code"].tolist() == [10, 13]
 
 
 def test_a_chip_has_the_point_in_its_middle_up_to_the_border():
@@ -157,6 +176,16 @@ def test_a_chip_has_the_point_in_its_middle_up_to_the_border():
     chip = cut_chip(source, *to_degrees(4_000_050, 1_199_950), side_px=5)
     assert chip["red"].values[0, 2, 2] == 0 and chip["red"].values[0, 3, 4] == 12
     assert np.isnan(chip["red"].values[0, :2]).all() and np.isnan(chip["red"].values[0, :, :2]).all()
+    # The corner of the chip lies two pixels beyond the corner of the grid.
+    assert chip.odc.geobox.boundingbox.bbox == (3_999_800, 1_199_700, 4_000_300, 1_200_200)
+    longitude, latitude = to_degrees(4_000_450, 1_199_550)
+    around = map_surroundings(source, pd.Series({"longitude": longitude, "latitude": latitude}), side_px=5)
+    (south, west), (north, east) = around.bounds
+    assert around.url.startswith("data:image/png;base64,iVBOR") and south < latitude < north and west < longitude < east
+    # Half a kilometer, and a pixel or two around where the picture is turned into the projection of web maps; its middle is the point.
+    assert 500 <= (north - south) * 110_600 < 900 and 500 <= (east - west) * 103_000 < 900
+    middle = np.array([(north + south) / 2 - latitude, (east + west) / 2 - longitude])
+    assert (np.abs(middle) * [110_600, 103_000] < 100).all()
     inner = cut_chip(source, *to_degrees(4_000_450, 1_199_550), side_px=3)
     assert inner["red"].values[0].tolist() == [[33, 34, 35], [43, 44, 45], [53, 54, 55]]
     season = (datetime.date(2018, 1, 1), datetime.date(2018, 7, 1))

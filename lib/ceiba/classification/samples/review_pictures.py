@@ -1,15 +1,21 @@
 """What an interpreter sees of a point: its time series and its surroundings on several dates."""
 
+import base64
 import datetime
 import io
+from dataclasses import dataclass
 
 import matplotlib.dates
 import numpy as np
 import pandas as pd
 import xarray as xr
+from affine import Affine
 from matplotlib.figure import Figure
 from matplotlib.gridspec import GridSpec
 from matplotlib.patches import Rectangle
+from odc.geo.geobox import GeoBox
+from odc.geo.xr import xr_coords
+from PIL import Image
 from pyproj import Transformer
 from rasterio.windows import Window
 
@@ -23,6 +29,7 @@ from ceiba.tasks import Task
 CHIP_BANDS = (("red", "green", "blue"), ("nir", "red", "blue"), ("nir", "red", "green"))
 CHIPS = 4  # in a row
 SCENE_BANDS, SCENE_PIXEL_M = ("blue", "green", "red", "nir"), 10.0
+WEB_MAP = "EPSG:3857"
 FEWEST_CLEAR = 0.5  # share of a chip that must be clear to be shown
 
 
@@ -63,7 +70,7 @@ def cut_chip(source: SceneStack | xr.Dataset, longitude: float, latitude: float,
     Returns
     -------
     xr.Dataset
-        Dims ``(time, y, x)``, ``side_px`` square, NaN beyond the grid and where it is not clear.
+        Dims ``(time, y, x)``, ``side_px`` square, with its geobox; NaN beyond the grid and where it is not clear.
 
     Raises
     ------
@@ -93,7 +100,46 @@ def cut_chip(source: SceneStack | xr.Dataset, longitude: float, latitude: float,
         chip = chip.drop_vars(["spatial_ref", "x", "y"], errors="ignore").compute()
     above, before = top - (row - side_px // 2), left - (column - side_px // 2)
     pad = {"y": (above, side_px - above - (bottom - top)), "x": (before, side_px - before - (right - left))}
-    return chip.pad(pad, constant_values=np.nan)
+    corner = Affine.translation(column - side_px // 2, row - side_px // 2)
+    grid = GeoBox((side_px, side_px), geobox.affine * corner, geobox.crs)
+    return chip.pad(pad, constant_values=np.nan).assign_coords(xr_coords(grid, always_yx=True))
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """A picture for a map: ``url`` holds it whole, ``bounds`` are its south-west and north-east corners (latitude, longitude)."""
+
+    url: str
+    bounds: tuple[tuple[float, float], tuple[float, float]]
+
+
+def map_surroundings(source: SceneStack | xr.Dataset, point: pd.Series, *, side_px: int = 151) -> Surroundings:
+    """Wider surroundings of a row of the points as they were last seen clear, in the projection of web maps (EPSG:3857).
+
+    Raises :class:`InputError` where the source has no three bands to show.
+    """
+    chip = cut_chip(source, float(point["longitude"]), float(point["latitude"]), side_px=side_px)
+    bands = next((bands for bands in CHIP_BANDS if set(bands) <= set(chip.data_vars)), None)
+    if bands is None:
+        raise InputError(
+            f"no picture of {', '.join(map(str, chip.data_vars))}; needed are {' or '.join(map(str, CHIP_BANDS))}"
+        )
+    chip = np.sqrt(chip[list(bands)].clip(min=0))
+    seen = np.isfinite(chip.to_array()).all("variable").transpose("time", "y", "x").to_numpy()
+    last = len(seen) - 1 - seen[::-1].argmax(axis=0)
+    latest = chip.isel(time=xr.DataArray(last, dims=("y", "x"))).drop_vars("time").odc.assign_crs(chip.odc.crs)
+    warped = latest.odc.reproject(WEB_MAP, resampling="nearest", dst_nodata=np.nan)
+    known = np.isfinite(warped.to_array()).all("variable").to_numpy()
+    colors = (
+        stretch(warped, bands, stretch_limits([latest], bands)) if seen.any() else np.zeros((*known.shape, 3), "uint8")
+    )
+    content = io.BytesIO()
+    Image.fromarray(np.dstack([colors, np.where(known, 255, 0).astype("uint8")])).save(content, format="PNG")
+    box = warped.odc.geobox.boundingbox
+    to_degrees = Transformer.from_crs(WEB_MAP, "EPSG:4326", always_xy=True)
+    (west, south), (east, north) = to_degrees.transform(box.left, box.bottom), to_degrees.transform(box.right, box.top)
+    url = "data:image/png;base64," + base64.b64encode(content.getvalue()).decode()
+    return Surroundings(url, ((south, west), (north, east)))
 
 
 def draw_point(chip: xr.Dataset, season: tuple[datetime.date, datetime.date], *, index: str = "ndvi") -> Figure:
