@@ -187,6 +187,35 @@ def extract_features(
         columns = np.stack([np.asarray(features[name].values, dtype="float32") for name in names], axis=-1)
         rows.append(here)
         values.append(columns[of_sample.reshape(-1)])
+    return assemble(samples, place, wanted, rows, values, names)
+
+
+def assemble(
+    samples: pd.DataFrame,
+    place: pd.DataFrame,
+    wanted: np.ndarray,
+    rows: Sequence[np.ndarray],
+    values: Sequence[np.ndarray],
+    names: tuple[str, ...],
+) -> TrainingSet:
+    """A training set of features that were taken part by part, in the order of the table.
+
+    Parameters
+    ----------
+    samples, place
+        Samples, and where they lie, from :func:`locate`.
+    wanted
+        Whether a sample's year is asked for, dims ``(sample,)``.
+    rows, values
+        Rows of ``samples`` and their features, dims ``(sample, feature)``, a part each.
+    names
+        Names of the features.
+
+    Raises
+    ------
+    InputError
+        Where no sample is left.
+    """
     if not rows:
         raise InputError(
             f"none of the {len(samples)} samples lies within the extent and the years of the land-cover features "
