@@ -3,11 +3,15 @@
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
+from odc.geo.geobox import GeoBox
 from scipy.spatial.distance import cdist
 
+from ceiba.classification.samples import quality_figures
 from ceiba.classification.samples.spacing import (
     class_balance,
     compare_distances,
+    draw_places,
     geographic_distances,
     near_duplicates,
     spatial_clusters,
@@ -76,3 +80,29 @@ def test_balance_names_every_class():
     assert table["samples"].sum() == 3 and table["samples"][first] == 2
     assert (table["years"][first], table["sources"][first]) == (2, 1)
     assert table["share"][second] == pytest.approx(1 / 3)
+
+
+def test_figure_and_tables_tell_what_was_measured():
+    samples, folds = np.array([[0.0, 0], [3, 4], [100, 0], [103, 4]]), {"random": np.array([0, 1, 0, 1])}
+    table = geographic_distances(samples, np.array([[0.0, 1], [50, 0]]), folds)
+    axes = Figure().subplots()
+    quality_figures.draw_distances(axes, table)
+    map_line, _, split_line = axes.get_lines()
+    assert map_line.get_xdata().tolist() == pytest.approx([1, np.hypot(47, 4)])
+    assert map_line.get_ydata().tolist() == [0.5, 1] and split_line.get_xdata().tolist() == [5, 5, 5, 5]
+    legend = load_legend("mexico_8")
+    first, second = (int(code) for code in legend.codes[:2])
+    quality = pd.DataFrame(
+        {"sample_id": ["a", "b"], "code": [first, second], "suggested": [second, first], "rank": [2, 1]}
+    )
+    shown = quality_figures.suspicion_table(quality.assign(margin=0.5, verdict=["keep", "drop"]), legend)
+    assert shown.iloc[:, 0].tolist() == ["b", "a"] and shown.iloc[0, 1].startswith(f"{second} ")
+    balance = class_balance(pd.DataFrame({"code": [first, first], "year": 2018, "source": "a"}), legend)
+    assert quality_figures.balance_table(balance).iloc[:, 1].tolist() == [2]
+    assert quality_figures.describe_spacing({"clusters": 3}).endswith("**3**")
+
+
+def test_places_are_centers_of_pixels():
+    grid = GeoBox.from_bbox((0, 0, 300, 200), "EPSG:6372", resolution=100)
+    places = draw_places(grid, 200, seed=1)
+    assert set(places[:, 0]) == {50, 150, 250} and set(places[:, 1]) == {50, 150}

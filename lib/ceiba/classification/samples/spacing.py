@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
+from odc.geo.geobox import GeoBox
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
@@ -154,6 +155,13 @@ def geographic_distances(
         [pd.DataFrame({"kind": kind, "split": split, "distance": values}) for kind, split, values in parts],
         ignore_index=True,
     )
+
+
+def draw_places(geobox: GeoBox, number: int, *, seed: int = 0) -> np.ndarray:
+    """Centers of pixels of a grid drawn at random, as places of the map, dims ``(place, axis)`` with x and y [units of its CRS]."""
+    random = np.random.default_rng(seed)
+    row, column = random.integers(0, geobox.shape[0], number), random.integers(0, geobox.shape[1], number)
+    return np.column_stack(geobox.affine * (column + 0.5, row + 0.5))
 
 
 def compare_distances(distances: pd.DataFrame) -> pd.Series:
