@@ -43,6 +43,9 @@ def test_pixels_in_degrees_and_of_single_rows():
     assert float(found[0, 0]) < float(found[-1, 0])
     thin = GeoBox.from_bbox((2_500_000, 1_200_000, 2_500_100, 1_200_010), "EPSG:6372", resolution=10)
     assert pixel_areas(thin).shape == (1, 10)
+    whole = GeoBox.from_bbox((2_500_000, 1_199_000, 2_502_000, 1_200_000), "EPSG:6372", resolution=10)
+    for part in (np.s_[:1, :], np.s_[:, :1]):
+        assert pixel_areas(whole[part]).values == pytest.approx(pixel_areas(whole).values[part], rel=1e-8)
 
 
 def test_class_areas_count_every_class_of_the_legend():

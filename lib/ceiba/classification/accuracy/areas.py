@@ -46,7 +46,11 @@ def pixel_areas(geobox: GeoBox) -> xr.DataArray:
         columns = np.unique(np.linspace(0, width - 1, min(width, KNOTS)))
         x, y = affine * np.meshgrid(columns + 0.5, rows + 0.5)
         scale = _areal_scale(geobox.crs.proj, np.asarray(x), np.asarray(y))
-        if scale.size > 1 and min(scale.shape) > 1:
+        if scale.size > 1 and min(scale.shape) == 1:
+            # A single row or column, as a strip of a map may be.
+            along, knots = (columns, width) if len(rows) == 1 else (rows, height)
+            scale = np.interp(np.arange(knots), along, scale.ravel()).reshape(height, width)
+        elif scale.size > 1:
             whole = np.stack(np.meshgrid(np.arange(height), np.arange(width), indexing="ij"), axis=-1)
             scale = RegularGridInterpolator((rows, columns), scale)(whole.astype("float64"))
         values = planar * geobox.crs.proj.axis_info[0].unit_conversion_factor ** 2 / M2_PER_HA / scale
