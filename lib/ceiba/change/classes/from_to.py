@@ -230,7 +230,11 @@ def _budget_of_sample(
 
 
 def from_to_by_region(
-    before: xr.DataArray, after: xr.DataArray, legend: Legend, zones: np.ndarray, names: Sequence[str]
+    before: xr.DataArray,
+    after: xr.DataArray,
+    legend: Legend,
+    zones: np.ndarray | None = None,
+    names: Sequence[str] = ("",),
 ) -> pd.DataFrame:
     """Mapped areas from class to class in each region.
 
@@ -240,7 +244,7 @@ def from_to_by_region(
         As of :func:`from_to_matrix`.
     zones
         Number of each pixel's region from 1, 0 is none, dims ``(y, x)``, as of
-        :func:`ceiba.change.classes.regions.region_zones`.
+        :func:`ceiba.change.classes.regions.region_zones`; one region for all pixels where it is None.
     names
         Name of region 1, 2 and so on.
 
@@ -255,6 +259,7 @@ def from_to_by_region(
         Where shapes differ or a zone has no name.
     """
     first, second = before.values, after.values
+    zones = np.ones(first.shape, dtype="int32") if zones is None else zones
     if not first.shape == second.shape == zones.shape:
         raise InputError(f"maps and zones need one grid; got {first.shape}, {second.shape} and {zones.shape}")
     if zones.size and int(zones.max()) > len(names):

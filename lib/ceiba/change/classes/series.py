@@ -8,7 +8,11 @@ import xarray as xr
 
 from ceiba.change.classes.hidden_states import best_paths, expect_transitions, smooth_pixels
 from ceiba.change.classes.transitions import TransitionRules
+from ceiba.classification.features.seasons import annual_features
+from ceiba.classification.maps.prediction import predict_probabilities
+from ceiba.classification.models.land_cover_model import LandCoverModel
 from ceiba.errors import InputError, ParameterError
+from ceiba.legends import Legend
 
 PIXELS_AT_ONCE = 4096
 LEARNING_PIXELS = 20_000
@@ -42,6 +46,37 @@ class ChangeModel:
     start: np.ndarray
     moves: np.ndarray
     iterations: int = 0
+
+
+def years_between(source: xr.Dataset, first_year: int, last_year: int) -> list[int]:
+    """Years from ``first_year`` to ``last_year`` of which annual features exist, ascending.
+
+    Raises
+    ------
+    InputError
+        Where either end has none, naming the years that exist.
+    """
+    years = sorted(set(source.time.dt.year.values.tolist())) if "time" in source.dims else []
+    if first_year not in years or last_year not in years or first_year >= last_year:
+        exist = ", ".join(map(str, years)) or "none"
+        raise InputError(
+            f"class change from {first_year} to {last_year} needs features of both years; there are {exist}"
+        )
+    return [year for year in years if first_year <= year <= last_year]
+
+
+def annual_probabilities(
+    model: LandCoverModel, source: xr.Dataset, legend: Legend, years: Sequence[int], *, season_start_month: int = 1
+) -> list[xr.DataArray]:
+    """Class probabilities [1] of each year, by the same features as the annual maps, dims ``(class, y, x)``.
+
+    Parameters and errors as of :func:`ceiba.classification.features.seasons.annual_features` and
+    :func:`ceiba.classification.maps.prediction.predict_probabilities`.
+    """
+    return [
+        predict_probabilities(model, annual_features(source, year, season_start_month=season_start_month), legend)
+        for year in years
+    ]
 
 
 def change_model(
