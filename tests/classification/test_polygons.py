@@ -83,6 +83,12 @@ def test_n_per_polygon_is_seeded_and_each_polygon_draws_for_itself():
     assert two["group"].value_counts().to_dict() == {"polygon 0": 5, "polygon 1": 3}
     alone = samples_of_labels(labels_of(polygons[:1]), GEOBOX, per_polygon=5, seed=1).table
     pd.testing.assert_frame_equal(two[two["group"] == "polygon 0"], alone)
+    both = shapely.MultiPoint([square(1, 1, 1, 1).centroid, square(5, 1, 1, 1).centroid])
+    assert len(samples_of_labels(labels_of([both]), GEOBOX).table) == 2
+    far = gpd.GeoDataFrame(
+        {"year": [2018], "code": [1], "group": [""]}, geometry=[shapely.box(70, -89.9, 100, -80)], crs="EPSG:4326"
+    )
+    assert samples_of_labels(far, GEOBOX).without_pixel == 1
     with pytest.raises(InputError, match="0 pixels of each polygon"):
         samples_of_labels(labels_of(polygons), GEOBOX, per_polygon=0)
     with pytest.raises(InputError, match="one kind a file; these are LineString"):

@@ -13,6 +13,7 @@ from ceiba.classification.samples.spacing import (
     compare_distances,
     draw_places,
     geographic_distances,
+    join_groups,
     near_duplicates,
     spatial_clusters,
     thin_samples,
@@ -27,6 +28,15 @@ def test_clusters_are_joined_by_steps():
     assert spatial_clusters(x, np.zeros(6), 50).tolist() == [0, 1, 2, 3, 4, 5]
     with pytest.raises(InputError, match="steps of 0 m"):
         spatial_clusters(x, x, 0)
+
+
+def test_joined_groups_split_neither_blocks_nor_polygons():
+    blocks = np.array([0, 0, 1, 1, 2, 3])
+    polygons = np.array(["", "p", "p", "", "q", ""], dtype=object)
+    assert join_groups(blocks, polygons).tolist() == [0, 0, 0, 0, 1, 2]
+    assert join_groups(polygons, polygons).tolist() == [0, 1, 1, 2, 3, 4]
+    with pytest.raises(InputError, match="two groupings of 6 and 5"):
+        join_groups(blocks, polygons[:5])
 
 
 def test_near_duplicates_differ_in_no_feature():

@@ -67,7 +67,8 @@ def samples_of_labels(
         Where geometries are neither points nor polygons, or both.
     """
     kinds = set(labels.geom_type)
-    if kinds <= {"Point"}:
+    if kinds <= {"Point", "MultiPoint"}:
+        labels = labels.explode(ignore_index=True)
         place = labels.geometry.to_crs("EPSG:4326")
         table = _facts(labels, np.arange(len(labels))).assign(longitude=place.x.to_numpy(), latitude=place.y.to_numpy())
         found = locate(table, geobox)
@@ -87,12 +88,15 @@ def pixels_inside(polygon: shapely.Geometry, geobox: GeoBox) -> tuple[np.ndarray
     not grow with the polygon.
     """
     left, bottom, right, top = polygon.bounds
+    nothing = np.array([], dtype="int64"), np.array([], dtype="int64")
+    if not np.isfinite(polygon.bounds).all():  # beyond what the grid's projection can show
+        return nothing
     corners = [~geobox.affine * corner for corner in ((left, bottom), (left, top), (right, bottom), (right, top))]
     columns, rows = np.array(corners).T
     first_row, last_row = _clip(rows, geobox.shape[0])
     first_column, last_column = _clip(columns, geobox.shape[1])
     if first_row >= last_row or first_column >= last_column:
-        return np.array([], dtype="int64"), np.array([], dtype="int64")
+        return nothing
     shapely.prepare(polygon)
     at_once = max(1, CENTERS_AT_ONCE // (last_column - first_column))
     found = []
@@ -133,7 +137,10 @@ def _samples_of_polygons(labels: gpd.GeoDataFrame, geobox: GeoBox, per_polygon: 
     if per_polygon is not None and per_polygon < 1:
         raise InputError(f"{per_polygon} pixels of each polygon; at least 1, or None for all")
     rows, columns, owners = [], [], []
+    near = touches_grid(labels.geometry, geobox)
     for number, polygon in enumerate(project_polygons(labels.geometry, str(geobox.crs))):
+        if not near[number]:
+            continue
         row, column = pixels_inside(polygon, geobox)
         if per_polygon is not None and len(row) > per_polygon:
             # Each polygon draws by itself: one more polygon in the file changes no other's pixels.
@@ -142,7 +149,8 @@ def _samples_of_polygons(labels: gpd.GeoDataFrame, geobox: GeoBox, per_polygon: 
         rows.append(row)
         columns.append(column)
         owners.append(np.full(len(row), number))
-    row, column, owner = (np.concatenate(parts) for parts in (rows, columns, owners))
+    nothing = [np.array([], dtype="int64")]
+    row, column, owner = (np.concatenate(parts or nothing) for parts in (rows, columns, owners))
     x, y = geobox.affine * (column + 0.5, row + 0.5)
     transformer = Transformer.from_crs(geobox.crs.proj, "EPSG:4326", always_xy=True)
     longitude, latitude = transformer.transform(np.asarray(x, dtype="float64"), np.asarray(y, dtype="float64"))
@@ -152,6 +160,17 @@ def _samples_of_polygons(labels: gpd.GeoDataFrame, geobox: GeoBox, per_polygon: 
     keep, contradicted, repeated = settle_pixels(table, row, column)
     without = len(labels) - len(np.unique(owner))
     return PixelSamples(_ordered(table[keep]), without, contradicted, repeated)
+
+
+def touches_grid(polygons: gpd.GeoSeries, geobox: GeoBox) -> np.ndarray:
+    """Whether the degrees that a polygon spans meet those of the grid, dims ``(polygon,)``.
+
+    A projection may turn a polygon of the other side of the earth inside out, and lay it over the grid.
+    """
+    spans = polygons.to_crs("EPSG:4326").bounds
+    grid = geobox.geographic_extent.boundingbox
+    east_west = (spans["minx"] <= grid.right) & (spans["maxx"] >= grid.left)
+    return (east_west & (spans["miny"] <= grid.top) & (spans["maxy"] >= grid.bottom)).to_numpy()
 
 
 def project_polygons(polygons: gpd.GeoSeries, crs: str) -> gpd.GeoSeries:

@@ -175,11 +175,39 @@ def compare_distances(distances: pd.DataFrame) -> pd.Series:
     return pd.Series({name: wasserstein_distance(values, mapped) for name, values in splits}, dtype="float64")
 
 
+def join_groups(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Groups that split neither of two groupings, as blocks of land and polygons: for folds that keep both whole.
+
+    Parameters
+    ----------
+    first, second
+        Group of each sample, dims ``(sample,)``; an empty text stands for a sample alone.
+
+    Returns
+    -------
+    np.ndarray
+        Group numbers from 0, in the order of the first sample, dims ``(sample,)``.
+    """
+    if len(first) != len(second):
+        raise InputError(f"two groupings of {len(first)} and {len(second)} samples")
+    links = []
+    for groups in (first, second):
+        groups = np.asarray(groups)
+        named = np.flatnonzero(groups.astype(str) != "")
+        number = np.unique(groups[named].astype(str), return_inverse=True)[1].reshape(-1)
+        order = named[np.argsort(number, kind="stable")]
+        same = np.diff(np.sort(number, kind="stable")) == 0
+        links.append(np.column_stack([order[:-1][same], order[1:][same]]))
+    return _components(np.concatenate(links), len(first))
+
+
 def _joined(points: np.ndarray, distance: float, *, norm: float = 2) -> np.ndarray:
     pairs = cKDTree(points).query_pairs(distance, p=norm, output_type="ndarray")
-    links = coo_matrix(
-        (np.ones(len(pairs), dtype="int8"), (pairs[:, 0], pairs[:, 1])), shape=(len(points), len(points))
-    )
+    return _components(pairs, len(points))
+
+
+def _components(pairs: np.ndarray, count: int) -> np.ndarray:
+    links = coo_matrix((np.ones(len(pairs), dtype="int8"), (pairs[:, 0], pairs[:, 1])), shape=(count, count))
     number = connected_components(links, directed=False)[1]
     # Numbered by first appearance, so that the result does not depend on the graph library.
     first = np.unique(number, return_index=True)[1]
