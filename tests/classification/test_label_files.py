@@ -121,7 +121,7 @@ CELLS = st.one_of(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     rows=st.lists(st.lists(CELLS, min_size=4, max_size=5), max_size=4),
     ending=st.binary(max_size=8),
@@ -134,7 +134,7 @@ def test_no_table_breaks_the_reader(tmp_path, rows, ending, position):
     check_outcome(path)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     name=st.sampled_from(["a.gpkg", "a.geojson", "a.parquet", "a.shp", "a.csv", "a"]),
     content=st.one_of(
