@@ -14,7 +14,7 @@ from odc.geo.xr import wrap_xr
 from sklearn.ensemble import RandomForestClassifier
 
 from ceiba.classification.models.forest import Forest
-from ceiba.classification.models.land_cover_model import grow_forest
+from ceiba.classification.models.land_cover_model import fit_candidate, list_candidates
 from ceiba.classification.samples.points import TrainingSet, extract_features, read_samples
 from ceiba.legends import load_legend
 
@@ -66,7 +66,8 @@ def measure_partitions(folder: Path) -> dict[str, float]:
     for rows in partitions.values():
         learn = np.zeros(len(training), dtype=bool)
         learn[np.array(rows) - 1] = True
-        forest = grow_forest(training.features[learn], training.codes[learn], shape="diverse", trees=200, seed=0)
+        diverse = list_candidates("extra_trees", trees=200)[0]
+        forest = fit_candidate(diverse, training.features[learn], training.codes[learn], seed=0)
         predicted = forest.classes[forest.predict_proba(training.features[~learn]).argmax(axis=1)]
         scores.append(float((predicted == training.codes[~learn]).mean()))
     published = pd.read_csv(folder / "cv_published_overall_accuracy_twdtw.csv").select_dtypes("number").iloc[:, -1]

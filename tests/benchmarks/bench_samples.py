@@ -13,7 +13,7 @@ from odc.geo.xr import wrap_xr
 from scipy import stats
 
 from ceiba.classification.accuracy.validation import blocked_folds, random_folds, spatial_blocks
-from ceiba.classification.models.land_cover_model import cross_predict, grow_forest
+from ceiba.classification.models.land_cover_model import Candidate, cross_predict, fit_candidate
 from ceiba.classification.samples.cleaning import (
     confident_outliers,
     cross_predict_cleaned,
@@ -33,6 +33,7 @@ BANDS = {"10m.tif": ("blue", "green", "red", "nir"), "20m.tif": ("nir_narrow", "
 CLEAR = (4, 5, 6)  # vegetation, bare soil, water of the scene classification
 PERCENTILES = (10, 50, 90)
 BLOCK_M, TREES, SEED = 320, 40, 7
+THOROUGH = Candidate("thorough", "extra_trees", {"trees": TREES, "max_features": 1.0, "min_leaf": 2})
 PLANTED_SHARE = 0.2
 
 
@@ -120,7 +121,7 @@ def find_wrong(training: TrainingSet, true_codes: np.ndarray) -> dict[str, str]:
         verdict = judge_by_map(training.features, training.codes, rule=rule)["verdict"]
         flags[f"self-organizing map, {rule}"] = (verdict == DROP).to_numpy()
     for name, folds in splits.items():
-        shares = cross_predict(training, folds, classes, shape="thorough", trees=TREES, seed=SEED)
+        shares = cross_predict(training, folds, classes, candidate=THOROUGH, seed=SEED)
         for rule in ("joint", "both"):
             issues = find_label_issues(training.codes, shares, classes, by=rule)
             flags[f"confident learning, {name}, {rule}"] = issues["wrong"].to_numpy()
@@ -139,7 +140,7 @@ def folds_of(training: TrainingSet) -> np.ndarray:
 
 def predict(train: TrainingSet, features: np.ndarray, *, classes: np.ndarray) -> np.ndarray:
     """Probabilities of a forest grown on ``train``."""
-    forest = grow_forest(train.features, train.codes, shape="thorough", trees=TREES, seed=SEED)
+    forest = fit_candidate(THOROUGH, train.features, train.codes, seed=SEED)
     out = np.zeros((len(features), len(classes)), dtype="float32")
     out[:, np.searchsorted(classes, forest.classes)] = forest.predict_proba(features)
     return out

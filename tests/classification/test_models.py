@@ -11,12 +11,15 @@ from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier
 from ceiba.classification.accuracy.validation import blocked_folds, measure_accuracy, spatial_blocks
 from ceiba.classification.features.seasons import annual_features
 from ceiba.classification.maps.prediction import map_land_cover, predict_probabilities
-from ceiba.classification.models.calibration import calibrate
+from ceiba.classification.models.applicability import fit_applicability, measure_importance
+from ceiba.classification.models.calibration import calibrate, fit_isotonic, log_loss, read_calibration
+from ceiba.classification.models.conformal import fit_label_sets
 from ceiba.classification.models.forest import Forest
 from ceiba.classification.models.land_cover_model import (
     LandCoverModel,
-    choose_shape,
-    grow_forest,
+    choose_candidate,
+    fit_candidate,
+    list_candidates,
     train_model,
 )
 from ceiba.classification.samples.points import extract_features, read_samples
@@ -37,16 +40,17 @@ def trained(training):
     blocks = spatial_blocks(training.x, training.y, 1000)
     folds = blocked_folds(training.codes, blocks, seed=7)
     classes = np.unique(training.codes).astype("int64")
-    shape, held_out = choose_shape(training, folds, classes, trees=50, seed=7)
+    candidates = list_candidates("extra_trees", trees=50)
+    candidate, held_out = choose_candidate(training, folds, classes, candidates=candidates, seed=7)
     index = np.searchsorted(classes, training.codes)
     calibration = calibrate(held_out, index, folds, trees=50)
     accuracy = measure_accuracy(classes[held_out.argmax(axis=1)], training.codes, classes, blocks=blocks)
     metrics = {"blocked": accuracy.summary()}
-    return (
-        train_model(training, LEGEND, calibration, shape=shape, trees=50, seed=7, metrics=metrics),
-        calibration,
-        accuracy,
-    )
+    sets = fit_label_sets(calibration.probabilities, index, blocks)
+    importance = measure_importance(training.features, training.codes)
+    area = fit_applicability(training.features, folds, importance)
+    options = {"candidate": candidate, "seed": 7, "metrics": metrics, "sets": sets, "applicability": area}
+    return train_model(training, LEGEND, calibration, **options), calibration, accuracy, options
 
 
 def write_files(folder, files):
@@ -78,7 +82,8 @@ def test_published_partitions_are_predicted_at_least_as_well_as_published(traini
     for rows in list(partitions.values())[:10]:
         learn = np.zeros(len(training), dtype=bool)
         learn[np.array(rows) - 1] = True
-        forest = grow_forest(training.features[learn], training.codes[learn], shape="diverse", trees=100, seed=0)
+        diverse = list_candidates("extra_trees", trees=100)[0]
+        forest = fit_candidate(diverse, training.features[learn], training.codes[learn], seed=0)
         predicted = forest.classes[forest.predict_proba(training.features[~learn]).argmax(axis=1)]
         scores.append((predicted == training.codes[~learn]).mean())
     assert np.mean(scores) >= 0.978
@@ -90,21 +95,22 @@ def test_blocked_accuracy_of_mato_grosso(trained):
 
 
 def test_calibration_is_kept_only_where_it_helps_on_other_folds(trained):
-    before, after = trained[1].log_loss
-    assert (trained[1].temperature == 1.0) == (after >= before)
+    losses = trained[1].log_loss
+    assert set(losses) == {"none", "temperature", "isotonic"}
+    assert losses[trained[1].method] == min(losses.values())
     assert np.allclose(trained[1].probabilities.sum(axis=1), 1, atol=1e-5)
 
 
 def test_the_same_training_gives_the_same_bytes_and_reads_back(tmp_path, training, trained):
     model = trained[0]
-    again = train_model(
-        training, LEGEND, trained[1], shape=model.card["shape"], trees=50, seed=7, metrics=model.card["metrics"]
-    )
+    again = train_model(training, LEGEND, trained[1], **trained[3])
     assert again.to_files() == model.to_files()
     read = LandCoverModel.read(write_files(tmp_path, model.to_files()))
     assert np.array_equal(read.predict_samples(training.features), model.predict_samples(training.features))
     assert read.card["training_sha256"] == model.card["training_sha256"]
     assert read.names == training.names
+    assert read.sets == model.sets and read.sets.coverage >= 0.9
+    assert read.applicability.contains(training.features).mean() > 0.9
 
 
 def test_a_model_refuses_other_features_legends_and_forests(tmp_path, mato_grosso, trained):
@@ -114,10 +120,10 @@ def test_a_model_refuses_other_features_legends_and_forests(tmp_path, mato_gross
     with pytest.raises(InputError, match="another legend"):
         predict_probabilities(trained[0], features, load_legend("mexico_8"))
     files = write_files(tmp_path, trained[0].to_files())
-    with pytest.raises(InputError, match=r"lacks forest\.npz"):
+    with pytest.raises(InputError, match=r"lacks classifier\.zip"):
         LandCoverModel.read({"card.json": files["card.json"]})
-    files["forest.npz"].write_bytes(files["forest.npz"].read_bytes()[:-7])
-    with pytest.raises(InputError, match="not the forest that its card describes"):
+    files["classifier.zip"].write_bytes(files["classifier.zip"].read_bytes()[:-7])
+    with pytest.raises(InputError, match="not the one that its card describes"):
         LandCoverModel.read(files)
     with pytest.raises(InputError, match="is no forest"):
         Forest.read(files["card.json"])
@@ -147,9 +153,24 @@ def test_map_of_hand_worked_probabilities():
     assert first["entropy"] == pytest.approx(0.93725, abs=1e-4)
 
 
-def test_one_class_is_no_training(training):
-    with pytest.raises(InputError, match="at least two classes"):
-        grow_forest(training.features[:5], np.ones(5), shape="diverse", trees=5, seed=0)
+def test_candidates_are_named():
+    assert [each.name for each in list_candidates("best", trees=10)] == ["diverse", "thorough", "lightgbm", "svm"]
+    assert [each.kind for each in list_candidates("xgboost", trees=10)] == ["xgboost"]
+    with pytest.raises(InputError, match="no classifier 'oak'; there are best, extra_trees"):
+        list_candidates("oak", trees=10)
+
+
+def test_a_rising_curve_mends_probabilities_that_bend():
+    """Given p where the truth is p squared, scaled: the curve finds it on samples of its own kind."""
+    random = np.random.default_rng(2)
+    share = random.dirichlet(np.ones(3), 6000).astype("float32")
+    true = share**2 / (share**2).sum(axis=1, keepdims=True)
+    index = (random.random(6000)[:, None] > np.cumsum(true, axis=1)).sum(axis=1).clip(0, 2)
+    fitted = fit_isotonic(share[:4000], index[:4000], 0.001)
+    after = fitted.apply(share[4000:])
+    assert log_loss(after, index[4000:]) < log_loss(share[4000:], index[4000:]) - 0.02
+    assert after.sum(axis=1) == pytest.approx(1, abs=1e-5)
+    assert np.array_equal(read_calibration(json.loads(json.dumps(fitted.facts()))).apply(share), fitted.apply(share))
 
 
 def test_arrow_strings_reach_the_forest(mato_grosso):

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+from sklearn.ensemble import ExtraTreesClassifier
 
 from ceiba.classification.models import array_files
 from ceiba.errors import InputError
@@ -116,6 +117,14 @@ def fit_applicability(
     low, high = np.percentile(own, [25, 75])
     threshold = own[own <= high + 1.5 * (high - low)].max()
     return Applicability(mean, scale, reference, float(mean_distance), float(threshold))
+
+
+def measure_importance(features: np.ndarray, codes: np.ndarray, *, seed: int = 0) -> np.ndarray:
+    """Importance of each feature [1], summing to 1, dims ``(feature,)``: mean decrease of impurity in 50 random trees.
+
+    The same measure for every kind of classifier, since support vectors and networks have none of their own.
+    """
+    return ExtraTreesClassifier(50, random_state=seed, n_jobs=1).fit(features, codes).feature_importances_
 
 
 def _weighted(features: np.ndarray, mean: np.ndarray, scale: np.ndarray) -> np.ndarray:

@@ -1,9 +1,11 @@
-"""Calibration of class probabilities: temperature, even share, expected calibration error."""
+"""Calibration of class probabilities: temperature with an even share, isotonic regression, expected calibration error."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.optimize import minimize_scalar
+from sklearn.isotonic import IsotonicRegression
 
 TEMPERATURES = (0.2, 5.0)
 FLOORS = (0.01, 0.02, 0.05, 0.1, 0.2)
@@ -85,35 +87,106 @@ def calibration_error(confidence: np.ndarray, correct: np.ndarray, bins: int = 1
 
 
 @dataclass(frozen=True)
-class Calibration:
-    """Temperature and what it is worth on folds that it was not fitted on.
-
-    ``log_loss`` and ``calibration_error`` are (before, after); ``temperature`` is 1, and ``floor`` the smallest, where
-    calibration did not help.
-    """
+class Softening:
+    """Calibration by temperature and even share, see :func:`soften`."""
 
     temperature: float
     floor: float
-    log_loss: tuple[float, float]
-    calibration_error: tuple[float, float]
+
+    def apply(self, probabilities: np.ndarray) -> np.ndarray:
+        """Calibrated probabilities [1], dims ``(sample, class)``."""
+        return soften(probabilities, self.temperature, self.floor)
+
+    def facts(self) -> dict[str, object]:
+        """For the card of a model."""
+        return {"temperature": self.temperature, "floor": self.floor}
+
+
+@dataclass(frozen=True)
+class Isotonic:
+    """Calibration of each class by a rising step-free curve, then scaled to sum to 1 (Zadrozny & Elkan 2002, doi:10.1145/775047.775151).
+
+    Attributes
+    ----------
+    curves
+        For each class, in the order of the columns, the knots: given and calibrated probabilities [1], ascending.
+    floor
+        Even share [1] mixed in before.
+    """
+
+    curves: tuple[tuple[tuple[float, ...], tuple[float, ...]], ...]
+    floor: float
+
+    def apply(self, probabilities: np.ndarray) -> np.ndarray:
+        """Calibrated probabilities [1], dims ``(sample, class)``."""
+        given = soften(probabilities, 1.0, self.floor)
+        columns = [np.interp(given[:, k], *curve) for k, curve in enumerate(self.curves)]
+        # Where no class has any probability left, the given ones stay.
+        raised = np.stack(columns, axis=1) + 1e-6 * given.astype("float64")
+        return (raised / raised.sum(axis=1, keepdims=True)).astype(probabilities.dtype)
+
+    def facts(self) -> dict[str, object]:
+        """For the card of a model."""
+        return {"isotonic": [[list(given), list(raised)] for given, raised in self.curves], "floor": self.floor}
+
+
+def fit_isotonic(probabilities: np.ndarray, index: np.ndarray, floor: float) -> Isotonic:
+    """Fit a curve a class to held-out probabilities with an even share ``floor``, dims ``(sample, class)``, true columns ``index``."""
+    curves, given_all = [], soften(probabilities, 1.0, floor)
+    for k in range(probabilities.shape[1]):
+        fitted = IsotonicRegression(y_min=0, y_max=1, out_of_bounds="clip").fit(given_all[:, k], index == k)
+        # Six digits, so that the last bit of a regression does not decide the identity of a product.
+        given, raised = (np.round(knots, 6) for knots in (fitted.X_thresholds_, fitted.y_thresholds_))
+        curves.append((tuple(given.tolist()), tuple(raised.tolist())))
+    return Isotonic(tuple(curves), floor)
+
+
+def read_calibration(facts: Mapping[str, object]) -> Softening | Isotonic:
+    """The calibration of a card: what its ``facts`` gave."""
+    if "isotonic" in facts:
+        curves = tuple((tuple(given), tuple(raised)) for given, raised in facts["isotonic"])
+        return Isotonic(curves, float(facts["floor"]))
+    return Softening(float(facts["temperature"]), float(facts["floor"]))
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """The calibration that helps most on folds that it was not fitted on, and what it is worth.
+
+    Attributes
+    ----------
+    method
+        "none", "temperature" or "isotonic".
+    mapping
+        To be applied to probabilities; for "none" the smallest even share alone.
+    log_loss, calibration_error
+        By method, on folds that the method was not fitted on.
+    probabilities
+        Held-out probabilities [1], calibrated by other folds, dims ``(sample, class)``.
+    """
+
+    method: str
+    mapping: Softening | Isotonic
+    log_loss: dict[str, float]
+    calibration_error: dict[str, float]
     probabilities: np.ndarray
 
     @property
     def best_error(self) -> float:
         """Expected calibration error [1] of what is used."""
-        return self.calibration_error[1 if self.log_loss[1] < self.log_loss[0] else 0]
+        return self.calibration_error[self.method]
 
 
 def calibrate(held_out: np.ndarray, index: np.ndarray, folds: np.ndarray, *, trees: int) -> Calibration:
-    """Fit a temperature to held-out probabilities, and use it only where it lowers the log-loss of folds it did not see.
+    """Fit a temperature and isotonic curves to held-out probabilities; the one with the least log-loss on folds it did not see is used.
 
-    An even share of all classes is mixed in as well: under a wrong label, or in a block unlike all others, every class is
+    An even share of all classes is mixed in with the temperature: under a wrong label, or in a block unlike all others, every class is
     possible, and a temperature alone would pay for such samples by flattening all the rest.
 
     Parameters
     ----------
     held_out
-        Probabilities of :func:`cross_predict`, dims ``(sample, class)``.
+        Probabilities by models that had not seen the sample, dims ``(sample, class)``.
     index
         Column of the true class, dims ``(sample,)``.
     folds
@@ -127,13 +200,17 @@ def calibrate(held_out: np.ndarray, index: np.ndarray, folds: np.ndarray, *, tre
         With the cross-fitted probabilities.
     """
     smallest = 0.5 / trees
-    before = soften(held_out, 1.0, smallest)
-    after = before.copy()
-    for fold in np.unique(folds):
-        held = folds == fold
-        after[held] = soften(held_out[held], *fit_calibration(held_out[~held], index[~held], smallest))
-    losses = (log_loss(before, index), log_loss(after, index))
-    errors = tuple(calibration_error(p.max(axis=1), p.argmax(axis=1) == index) for p in (before, after))
-    if losses[1] >= losses[0]:
-        return Calibration(1.0, smallest, losses, errors, before)
-    return Calibration(*fit_calibration(held_out, index, smallest), losses, errors, after)
+    fits: dict[str, Callable[[np.ndarray, np.ndarray], Softening | Isotonic]] = {
+        "none": lambda share, column: Softening(1.0, smallest),
+        "temperature": lambda share, column: Softening(*fit_calibration(share, column, smallest)),
+        "isotonic": lambda share, column: fit_isotonic(share, column, smallest),
+    }
+    cross = {name: np.empty_like(held_out) for name in fits}
+    for name, fit in fits.items():
+        for fold in np.unique(folds):
+            held = folds == fold
+            cross[name][held] = fit(held_out[~held], index[~held]).apply(held_out[held])
+    losses = {name: log_loss(share, index) for name, share in cross.items()}
+    errors = {name: calibration_error(p.max(axis=1), p.argmax(axis=1) == index) for name, p in cross.items()}
+    method = min(losses, key=lambda name: losses[name])
+    return Calibration(method, fits[method](held_out, index), losses, errors, cross[method])

@@ -1,0 +1,126 @@
+"""From samples to a model: candidates judged on held-out blocks, calibration, label sets, area of applicability."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from ceiba.classification.accuracy.validation import (
+    Accuracy,
+    blocked_folds,
+    measure_accuracy,
+    random_folds,
+    spatial_blocks,
+)
+from ceiba.classification.models.applicability import fit_applicability, measure_importance
+from ceiba.classification.models.calibration import Calibration, calibrate
+from ceiba.classification.models.conformal import LabelSets, fit_label_sets
+from ceiba.classification.models.land_cover_model import (
+    Candidate,
+    LandCoverModel,
+    choose_candidate,
+    cross_predict,
+    list_candidates,
+    train_model,
+)
+from ceiba.classification.samples.points import TrainingSet
+from ceiba.legends import Legend
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What held-out samples say of the candidates for a model.
+
+    Attributes
+    ----------
+    candidate
+        The one that is right most often on held-out blocks.
+    blocks, folds
+        Block of land and fold of each sample, dims ``(sample,)``.
+    classes
+        Codes that the samples have, dims ``(class,)``.
+    calibration
+        Fitted to the held-out probabilities of the candidate.
+    sets
+        Label sets, calibrated by blocks.
+    accuracy
+        "blocked" and "random": the same candidate with blocks of land held out, and with samples drawn at random.
+    """
+
+    candidate: Candidate
+    blocks: np.ndarray
+    folds: np.ndarray
+    classes: np.ndarray
+    calibration: Calibration
+    sets: LabelSets
+    accuracy: Mapping[str, Accuracy]
+
+    def metrics(self) -> dict[str, object]:
+        """Figures for the card of the model and the notes of its product."""
+        return {split: measured.summary() for split, measured in self.accuracy.items()} | {
+            "calibration_error": round(self.calibration.best_error, 4),
+            "classifier": self.candidate.name,
+            "calibration": self.calibration.method,
+            "set_coverage": round(self.sets.coverage, 4),
+            "set_size": round(self.sets.mean_size, 2),
+        }
+
+
+def try_candidates(
+    training: TrainingSet,
+    legend: Legend,
+    *,
+    classifier: str,
+    trees: int,
+    block_size_m: float,
+    set_level: float,
+    seed: int,
+) -> Trial:
+    """Judge the candidates of a name by five folds of blocks of land.
+
+    Parameters
+    ----------
+    training
+        The samples.
+    legend
+        Their legend.
+    classifier, trees
+        As :func:`ceiba.classification.models.land_cover_model.list_candidates` takes them.
+    block_size_m
+        Side of a block [m]: samples nearer to each other than that are never on both sides of a split.
+    set_level
+        Share [1] of samples whose label set is to hold the true class.
+    seed
+        Decides folds and all that a classifier draws.
+    """
+    blocks = spatial_blocks(training.x, training.y, block_size_m)
+    folds = blocked_folds(training.codes, blocks, seed=seed)
+    classes = np.unique(training.codes).astype("int64")
+    candidates = list_candidates(classifier, trees=trees)
+    candidate, held_out = choose_candidate(training, folds, classes, candidates=candidates, seed=seed)
+    column = np.searchsorted(classes, training.codes)
+    calibration = calibrate(held_out, column, folds, trees=trees)
+    at_random = random_folds(training.codes, seed=seed)
+    of_random = cross_predict(training, at_random, classes, candidate=candidate, seed=seed)
+    accuracy = {
+        "blocked": measure_accuracy(classes[held_out.argmax(axis=1)], training.codes, legend.codes, blocks=blocks),
+        "random": measure_accuracy(classes[of_random.argmax(axis=1)], training.codes, legend.codes),
+    }
+    sets = fit_label_sets(calibration.probabilities, column, blocks, level=set_level)
+    return Trial(candidate, blocks, folds, classes, calibration, sets, accuracy)
+
+
+def fit_model(training: TrainingSet, legend: Legend, trial: Trial, *, seed: int) -> LandCoverModel:
+    """Fit the candidate of a trial on all samples, with its calibration, label sets and area of applicability."""
+    importance = measure_importance(training.features, training.codes, seed=seed)
+    known = fit_applicability(training.features, trial.folds, importance, seed=seed)
+    return train_model(
+        training,
+        legend,
+        trial.calibration,
+        candidate=trial.candidate,
+        seed=seed,
+        metrics=trial.metrics(),
+        sets=trial.sets,
+        applicability=known,
+    )
