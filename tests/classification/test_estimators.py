@@ -156,7 +156,7 @@ def test_wrong_samples_are_refused_by_name():
         probability_sample("", {"a": 1})
     with pytest.raises(InputError, match=r"no area is known of \['b'\]"):
         probability_sample("ab", {"a": 5, "b": 5}, stratum_areas={"a": 2.0})
-    with pytest.raises(InputError, match="no interval 'bayes'; there are strata, wilson, logit, normal"):
+    with pytest.raises(InputError, match="no interval 'bayes'; there are strata, wider, wilson, logit, normal"):
         estimate_ratios(np.ones(1), np.ones(1), probability_sample("a", {"a": 5}), interval="bayes")
 
 

@@ -99,7 +99,9 @@ def estimate_accuracy(
     part_area_ha
         Known area of that part: shares are then scaled to it, else to the area that the sample itself gives the part.
     level, interval
-        As :func:`ceiba.classification.accuracy.estimators.estimate_ratios` takes them.
+        As :func:`ceiba.classification.accuracy.estimators.estimate_ratios` takes them. Overall, user's and producer's
+        accuracy get ``wider`` where it is ``strata``: so each covers the truth of a simulated country in 94 to 96 % of
+        2,000 designs on the average of classes (``bench_accuracy.py``).
 
     Raises
     ------
@@ -125,7 +127,11 @@ def estimate_accuracy(
     right = (is_mapped & is_found).astype("float64")
     every = inside.astype("float64")[:, None]
 
-    def ratios(numerators, denominators, *, right_possible=None, wrong_possible=None) -> Ratios:
+    accuracy_interval = "wider" if interval == "strata" else interval
+
+    def ratios(
+        numerators, denominators, *, right_possible=None, wrong_possible=None, interval=accuracy_interval
+    ) -> Ratios:
         return estimate_ratios(
             numerators,
             denominators,
@@ -139,7 +145,7 @@ def estimate_accuracy(
     overall = ratios(right.sum(axis=1, keepdims=True), every)
     whole = every if part_area_ha is not None or part is None else np.ones_like(every)
     total = sample.total_area if part_area_ha is None else float(part_area_ha)
-    shares = ratios(is_found, whole)
+    shares = ratios(is_found, whole, interval=interval)
     columns = {"code": order, "samples": is_found.sum(axis=0), "mapped_samples": is_mapped.sum(axis=0)}
     # What is mapped as another class cannot be right, nor wrongly mapped as this one; what is mapped as this one cannot
     # be missed.
@@ -151,7 +157,7 @@ def estimate_accuracy(
             "producers_accuracy",
             ratios(right, is_found, right_possible=is_mapped, wrong_possible=~is_mapped),
         ),
-        ("f1", "f1", ratios(2 * right, either, right_possible=is_mapped)),
+        ("f1", "f1", ratios(2 * right, either, right_possible=is_mapped, interval=interval)),
     ):
         columns |= {long_name: found.value} | _columns(found, name)
     columns |= {

@@ -194,8 +194,8 @@ def estimate_ratios(
     level
         Confidence level.
     interval
-        A name of :data:`ceiba.classification.accuracy.intervals.INTERVALS`; ``strata`` is for indicators, and quantities
-        with other values get ``wilson``.
+        A name of :data:`ceiba.classification.accuracy.intervals.INTERVALS`: ``wider`` takes on each side the farther limit
+        of ``strata`` and ``wilson``. ``strata`` is for indicators; quantities with other values get ``wilson``.
     """
     check_method(interval)
     top = np.asarray(numerators, dtype="float64").reshape(len(sample), -1)
@@ -208,10 +208,11 @@ def estimate_ratios(
     # Kish's effective number of samples in the denominator, for ratios whose sample shows no spread at all.
     effective = safe**2 / np.maximum((sample.areas**2) @ bottom**2, np.finfo(float).tiny)
     effective = np.where(_whole_population(bottom, sample), np.inf, effective)
-    method = "wilson" if interval == "strata" else interval
+    by_strata = interval in ("strata", "wider")
+    method = "wilson" if by_strata else interval
     lower, upper = ratio_interval(ratio, variance, effective, level=level, method=method)
     error = np.where(there, np.sqrt(variance), np.nan)
-    if interval == "strata":
+    if by_strata:
         weight = np.maximum(top.max(axis=0), 1)
         plain = there & (((top == 0) & (bottom >= 0)) | ((top == weight) & (bottom == weight))).all(axis=0)
         plain &= ((bottom == 0) | (bottom == 1) | (top > 0)).all(axis=0)
@@ -219,9 +220,11 @@ def estimate_ratios(
             np.ones(top.shape) if mask is None else np.broadcast_to(np.asarray(mask, dtype="float64"), top.shape)
             for mask in (right_possible, wrong_possible)
         ]
-        found = _strata_limits(top, bottom, weight, sample, masks, level)
-        lower = np.where(plain, np.minimum(found[0], np.nan_to_num(ratio)), lower)
-        upper = np.where(plain, np.maximum(found[1], np.nan_to_num(ratio)), upper)
+        low, high = _strata_limits(top, bottom, weight, sample, masks, level)
+        if interval == "wider":
+            low, high = np.minimum(low, lower), np.maximum(high, upper)
+        lower = np.where(plain, np.minimum(low, ratio), lower)
+        upper = np.where(plain, np.maximum(high, ratio), upper)
     return Ratios(ratio, error, lower, upper, float(stats.norm.ppf(0.5 + level / 2)) * error)
 
 

@@ -5,7 +5,7 @@ from scipy import special, stats
 
 from ceiba.errors import InputError
 
-INTERVALS = ("strata", "wilson", "logit", "normal")
+INTERVALS = ("strata", "wider", "wilson", "logit", "normal")
 STEPS = 40  # halvings of 0..1: limits to 1e-12
 
 
