@@ -84,7 +84,7 @@ def land_cover(seed=0):
 
 
 def strips(cover, rows=1024):
-    return designs.read_strips(cover, rows=rows)
+    return designs.read_strips(cover, rows=rows, around=[3], width_px=2)
 
 
 def test_the_draw_does_not_depend_on_strips_and_tells_its_design():
@@ -92,7 +92,8 @@ def test_the_draw_does_not_depend_on_strips_and_tells_its_design():
     strata = designs.count_strata(strips(cover, 7))
     pd.testing.assert_frame_equal(strata, designs.count_strata(strips(cover)))
     assert strata["area_ha"].sum() == pytest.approx(float(pixel_areas(GEOBOX).where(cover > 0).sum()))
-    numbers = {1: 40, 2: 30, 3: 20}
+    assert strata["stratum"].tolist() == [1, 2, 3, designs.BUFFER + 1, designs.BUFFER + 2]
+    numbers = {1: 40, 2: 30, 3: 20, designs.BUFFER + 1: 5}
     sample = designs.draw_sample(strips(cover, 7), strata, numbers, seed=5)
     pd.testing.assert_frame_equal(sample, designs.draw_sample(strips(cover.chunk(y=9), 50), strata, numbers, seed=5))
     assert sample["stratum"].value_counts().to_dict() == numbers
@@ -101,8 +102,11 @@ def test_the_draw_does_not_depend_on_strips_and_tells_its_design():
         cover.sel(x=xr.DataArray(sample["x"]), y=xr.DataArray(sample["y"])).values.tolist()
         == sample["map_code"].tolist()
     )
-    design = sample_of_table(sample)
-    assert design.total_area == pytest.approx(strata["area_ha"].sum())
+    design = sample_of_table(sample, strata=strata)
+    left_out = strata["area_ha"].iloc[-1]
+    assert design.unsampled == (str(designs.BUFFER + 2),)
+    assert design.total_area == pytest.approx(strata["area_ha"].sum() - left_out)
+    assert design.coverage == pytest.approx(1 - left_out / strata["area_ha"].sum(), rel=1e-4)
     assert not sample.head(20)["stratum"].is_monotonic_increasing
     with pytest.raises(InputError, match="strata \\[9\\], which the map does not have"):
         designs.draw_sample(strips(cover), strata, {9: 1})

@@ -239,13 +239,7 @@ def assess_map(
     DesignEstimate or None
         None where fewer than 30 reference samples of the year lie on the map: too few to tell anything.
     """
-    chosen = read_samples(table, legend)["year"].to_numpy() == year
-    table = table[chosen].reset_index(drop=True)
-    reference = read_samples(table, legend)["code"].to_numpy() if len(table) else np.zeros(0, dtype="uint8")
-    place = locate(table, land_cover.odc.geobox)
-    inside = place["inside"].to_numpy()
-    mapped = np.zeros(len(table), dtype="uint8")
-    mapped[inside] = land_cover.values[place["row"].to_numpy()[inside], place["column"].to_numpy()[inside]]
+    table, mapped, reference, _ = _on_map(table, land_cover, legend, year)
     on_map = mapped > 0
     if on_map.sum() < FEWEST_SAMPLES:
         return None
@@ -254,25 +248,70 @@ def assess_map(
     return estimate_accuracy(mapped, reference, sample, part=on_map, part_area_ha=area_ha, interval=interval)
 
 
-def sample_of_table(table: pd.DataFrame) -> ProbabilitySample:
+def assess_regions(
+    table: pd.DataFrame,
+    land_cover: xr.DataArray,
+    legend: Legend,
+    year: int,
+    zones: np.ndarray,
+    names: Sequence[str],
+    *,
+    interval: str = "strata",
+) -> dict[str, DesignEstimate]:
+    """:func:`assess_map` of each state or municipality with at least two samples on the map, by name.
+
+    ``zones`` is the number of the region of each pixel from 1, 0 for none, dims ``(y, x)``, and ``names`` are those of region
+    1, 2 and so on. Regions are domains of one sample: their mapped area is known, how many samples fell into them is chance.
+    """
+    table, mapped, reference, place = _on_map(table, land_cover, legend, year)
+    on_map = mapped > 0
+    zone = np.zeros(len(table), dtype="int64")
+    zone[on_map] = zones[place["row"].to_numpy()[on_map], place["column"].to_numpy()[on_map]]
+    areas = pixel_areas(land_cover.odc.geobox).where(land_cover.values > 0, 0).values
+    known = np.bincount(zones.ravel(), weights=areas.ravel(), minlength=len(names) + 1)
+    sample = sample_of_table(table) if len(table) else None
+    return {
+        name: estimate_accuracy(
+            mapped, reference, sample, part=zone == number, part_area_ha=float(known[number]), interval=interval
+        )
+        for number, name in enumerate(names, start=1)
+        if (zone == number).sum() >= 2
+    }
+
+
+def _on_map(table, land_cover, legend, year) -> tuple[pd.DataFrame, np.ndarray, np.ndarray, pd.DataFrame]:
+    """Samples of the year, their classes in the map (0 beyond it) and on the ground, and their pixels."""
+    chosen = read_samples(table, legend)["year"].to_numpy() == year
+    table = table[chosen].reset_index(drop=True)
+    reference = read_samples(table, legend)["code"].to_numpy() if len(table) else np.zeros(0, dtype="uint8")
+    place = locate(table, land_cover.odc.geobox)
+    inside = place["inside"].to_numpy()
+    mapped = np.zeros(len(table), dtype="uint8")
+    mapped[inside] = land_cover.values[place["row"].to_numpy()[inside], place["column"].to_numpy()[inside]]
+    return table, mapped, reference, place
+
+
+def sample_of_table(table: pd.DataFrame, *, strata: pd.DataFrame | None = None) -> ProbabilitySample:
     """The design that a table of samples tells in its columns ``stratum``, ``stratum_pixels``, ``stratum_ha``, ``pixel_ha``.
 
     Without the first two it is taken for a simple random sample of a population far above it; a stratum with two sizes is an
-    :class:`ceiba.errors.InputError`.
+    :class:`ceiba.errors.InputError`. A stratum without any sample is in no row of the table: give all ``strata``, of
+    :func:`ceiba.classification.accuracy.designs.count_strata`, where there may be one, so that it is named and counted.
     """
     if not {"stratum", "stratum_pixels"} <= set(table.columns):
         # Any size far above the sample: the finite-population correction vanishes.
         return probability_sample(["all"] * len(table), {"all": 1e12})
     names = table["stratum"].astype(str).to_numpy(dtype=object)
     known = {}
-    for column in ("stratum_pixels", "stratum_ha"):
+    for column, counted in (("stratum_pixels", "pixels"), ("stratum_ha", "area_ha")):
         if column in table:
             values = pd.Series(table[column].to_numpy(dtype="float64")).groupby(names)
             if (values.nunique() > 1).any():
-                raise InputError(
-                    f"{column} differs within strata {values.nunique().index[values.nunique() > 1].tolist()}"
-                )
+                wrong = values.nunique().index[values.nunique() > 1].tolist()
+                raise InputError(f"{column} differs within strata {wrong}")
             known[column] = values.first().to_dict()
+            if strata is not None:
+                known[column] |= dict(zip(strata["stratum"].astype(str), strata[counted].astype(float), strict=True))
     # One pixel's area beside another's matters only where the strata's areas are known too.
     each = table["pixel_ha"].to_numpy(dtype="float64") if {"pixel_ha", "stratum_ha"} <= set(table.columns) else None
     return probability_sample(names, known["stratum_pixels"], unit_areas=each, stratum_areas=known.get("stratum_ha"))

@@ -1,6 +1,6 @@
 """Sampling designs: strata of a map, how many samples each gets, and where they lie, drawn with little memory."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from math import ceil, sqrt
 
 import numpy as np
@@ -216,16 +216,28 @@ def count_strata(strips: Iterable[tuple[xr.DataArray, np.ndarray]]) -> pd.DataFr
 
 
 def read_strips(
-    land_cover: xr.DataArray, strata_of: Callable[[xr.DataArray], np.ndarray] | None = None, *, rows: int = STRIP_ROWS
-) -> Iterable[tuple[xr.DataArray, np.ndarray]]:
-    """Strips of a map, lazy or not, each with its strata; memory holds one at a time.
+    land_cover: xr.DataArray,
+    *,
+    zones: np.ndarray | None = None,
+    around: Iterable[int] = (),
+    width_px: int = 3,
+    rows: int = STRIP_ROWS,
+) -> Iterator[tuple[xr.DataArray, np.ndarray]]:
+    """Full-width strips of a map, lazy or not, each with its strata; memory holds one at a time.
 
-    ``strata_of`` makes strata of a strip, by :func:`make_strata` mostly; the classes themselves where it is None. A buffer
-    needs its surroundings: make it of the whole map, or of a strip with a margin.
+    ``zones`` as :func:`make_strata` takes them; ``around`` and ``width_px`` as :func:`find_buffer` does, without a buffer
+    where no class is named. The strata are the same for any number of ``rows``.
     """
+    around = tuple(around)
+    margin = width_px if around else 0
     for start in range(0, land_cover.sizes["y"], rows):
-        strip = land_cover.isel(y=slice(start, start + rows)).compute()
-        yield strip, make_strata(strip.values) if strata_of is None else np.asarray(strata_of(strip))
+        top = max(start - margin, 0)
+        part = land_cover.isel(y=slice(top, start + rows + margin)).compute()
+        inner = slice(start - top, start - top + rows)
+        buffer = find_buffer(part.values, around, width_px=width_px)[inner] if around else None
+        strip = part.isel(y=inner)
+        inside = None if zones is None else zones[start : start + rows]
+        yield strip, make_strata(strip.values, zones=inside, buffer=buffer)
 
 
 def draw_sample(

@@ -43,7 +43,7 @@ class AccuracyReport:
 
 
 def measure_splits(
-    predict: Callable[[np.ndarray, np.ndarray], np.ndarray],
+    predict: Callable[[np.ndarray], np.ndarray],
     codes: np.ndarray,
     x: np.ndarray,
     y: np.ndarray,
@@ -58,7 +58,7 @@ def measure_splits(
     Parameters
     ----------
     predict
-        Takes the numbers of training and of test samples, trains on the first, and gives the classes of the second.
+        Takes the fold of each sample and gives the class of each by a model that was trained on the other folds.
     codes
         Class of each sample, dims ``(sample,)``.
     x, y
@@ -81,16 +81,10 @@ def measure_splits(
         Where samples lie in a single block of a size.
     """
     codes = np.asarray(codes)
-    measured = {}
-    for size in (0.0, *block_sizes_m):
-        blocks = spatial_blocks(x, y, size) if size else None
-        fold = random_folds(codes, folds=folds, seed=seed) if blocks is None else blocked_folds(
-            codes, blocks, folds=folds, seed=seed
-        )  # fmt: skip
-        guessed = np.zeros(len(codes), dtype=codes.dtype)
-        for number in np.unique(fold):
-            test = np.flatnonzero(fold == number)
-            guessed[test] = predict(np.flatnonzero(fold != number), test)
+    measured = {0.0: measure_accuracy(predict(random_folds(codes, folds=folds, seed=seed)), codes, classes)}
+    for size in block_sizes_m:
+        blocks = spatial_blocks(x, y, size)
+        guessed = predict(blocked_folds(codes, blocks, folds=folds, seed=seed))
         measured[float(size)] = measure_accuracy(guessed, codes, classes, blocks=blocks)
     return measured
 

@@ -255,6 +255,66 @@ def agree(responses: pd.DataFrame, *, prefer: Sequence[str] = ()) -> pd.DataFram
     return table.astype(dict.fromkeys(("code_1", "code_2", "code_3"), "uint8"))
 
 
+def prepare_reference(
+    table: pd.DataFrame,
+    legend: Legend,
+    *,
+    design: pd.DataFrame | None = None,
+    rule: str = "first",
+    prefer: Sequence[str] = (),
+) -> pd.DataFrame:
+    """A reference sample as :func:`ceiba.classification.accuracy.assessment.assess_map` takes it.
+
+    Parameters
+    ----------
+    table
+        One row a sample with its class (``code`` or ``label``), or answers as :func:`read_responses` takes them.
+    legend
+        Legend of the labels.
+    design
+        From :func:`ceiba.classification.accuracy.designs.draw_sample`: its strata, areas and places are joined by
+        ``sample_id`` where the table does not tell them itself.
+    rule, prefer
+        As :func:`reference_codes` and :func:`agree` take them, for answers.
+
+    Raises
+    ------
+    InputError
+        Where a sample is not in the design, or the rule needs the map's classes and there is no design.
+    """
+    if "label_1" in table:
+        responses = read_responses(table, legend)
+        if rule == "any" and design is None:
+            raise InputError("the rule 'any' compares with the map's class, which the design tells: give the design")
+        mapped = (
+            dict.fromkeys(responses["sample_id"], NO_CLASS)
+            if design is None
+            else dict(zip(design["sample_id"].astype(str), design["map_code"], strict=True))
+        )
+        codes = reference_codes(agree(responses, prefer=prefer), mapped, rule=rule)
+        own = (
+            table.assign(sample_id=responses["sample_id"].to_numpy())
+            .drop_duplicates("sample_id")
+            .set_index("sample_id")
+        )
+        extra = [
+            name for name in own.columns if name not in (*LABELS, "label", "code", "interpreter", "confidence", "date")
+        ]
+        table = own.loc[codes.index, extra].assign(code=codes).reset_index()
+    if design is None or "stratum" in table:
+        return table
+    if "sample_id" not in table:
+        raise InputError("the reference sample has no sample_id, by which the design tells its strata")
+    missing = sorted(set(table["sample_id"].astype(str)) - set(design["sample_id"].astype(str)))
+    if missing:
+        raise InputError(f"{len(missing)} samples are not in the design; the first is {missing[0]}")
+    places = design.drop(columns=["x", "y", "map_code"], errors="ignore").assign(
+        sample_id=design["sample_id"].astype(str)
+    )
+    kept = table.drop(columns=[name for name in places.columns if name != "sample_id" and name in table])
+    return kept.assign(sample_id=kept["sample_id"].astype(str)).merge(places, on="sample_id", how="left")
+
+
 def double_reading_size(agreement: float, *, half_width: float = 0.05, level: float = 0.95) -> int:
     """Samples to be read twice so that the share of agreement gets this half-width [1], if it is about ``agreement`` [1]."""
     if not 0 < agreement < 1 or not 0 < half_width < 1:
