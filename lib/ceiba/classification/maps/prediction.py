@@ -9,6 +9,9 @@ from ceiba.classification.models.land_cover_model import LandCoverModel
 from ceiba.legends import Legend
 
 PIXELS_AT_ONCE = 65536
+RANKS = (
+    ("land_cover", "probability"), ("second_class", "second_probability"), ("third_class", "third_probability"),
+)  # fmt: skip
 
 
 def predict_probabilities(model: LandCoverModel, features: xr.Dataset, legend: Legend) -> xr.DataArray:
@@ -45,34 +48,46 @@ def predict_probabilities(model: LandCoverModel, features: xr.Dataset, legend: L
     return xr.DataArray(out.reshape(-1, *first.shape), dims=("class", *first.dims), coords=coords, attrs={"units": "1"})
 
 
-def map_land_cover(probabilities: xr.DataArray) -> xr.Dataset:
-    """The land-cover map of class probabilities.
+def map_land_cover(probabilities: xr.DataArray, land_cover: np.ndarray | None = None) -> xr.Dataset:
+    """The land-cover map of class probabilities, with what else a pixel might be and how sure that is.
 
     Parameters
     ----------
     probabilities
         From :func:`predict_probabilities`, dims ``(class, y, x)``.
+    land_cover
+        Classes decided elsewhere (coarse classes first, minimum mapping unit), uint8, dims ``(y, x)``; the most probable where None.
 
     Returns
     -------
     xr.Dataset
-        land_cover, second_class (uint8 codes, 0 no data), probability, second_probability, entropy [1] (float32, NaN no data).
+        land_cover, second_class, third_class (uint8 codes, 0 no data), probability, second_probability, third_probability, entropy,
+        margin [1] (float32, NaN no data). The second and third class are the most probable ones beside the mapped class; the
+        margin is that of the two largest probabilities, whichever class is mapped. A tie falls to the smaller code.
     """
     values = probabilities.values
     codes = probabilities["class"].values.astype("uint8")
     seen = np.isfinite(values).all(axis=0)
-    # Stable, so that a tie falls to the smaller code everywhere.
-    order = np.argsort(-np.where(seen, values, 0), axis=0, kind="stable")
-    bands = {}
-    for rank, (name, share) in enumerate((("land_cover", "probability"), ("second_class", "second_probability"))):
-        chosen = order[rank]
-        bands[name] = np.where(seen, codes[chosen], 0).astype("uint8")
-        bands[share] = np.where(seen, np.take_along_axis(values, chosen[None], axis=0)[0], np.nan).astype("float32")
+    left = np.where(seen, values, 0)
+    place_of = np.zeros(256, dtype="int64")
+    place_of[codes] = np.arange(len(codes))
+    bands, largest = {}, np.sort(left, axis=0)[-2:] if len(codes) > 1 else left
+    for rank, (name, share) in enumerate(RANKS):
+        if rank >= len(codes):
+            bands[name], bands[share] = np.zeros(seen.shape, "uint8"), np.full(seen.shape, np.nan, "float32")
+            continue
+        place = left.argmax(axis=0) if rank or land_cover is None else place_of[land_cover]
+        bands[name] = np.where(seen, codes[place], 0).astype("uint8")
+        bands[share] = np.where(seen, np.take_along_axis(left, place[None], axis=0)[0], np.nan).astype("float32")
+        np.put_along_axis(left, place[None], -1.0, axis=0)
     bands["entropy"] = normalized_entropy(probabilities).values.astype("float32")
+    bands["margin"] = np.where(seen, largest[-1] - largest[0] if len(codes) > 1 else 1.0, np.nan).astype("float32")
     template = probabilities.isel({"class": 0}, drop=True)
-    units = {"land_cover": "class", "second_class": "class"}
     return xr.Dataset(
-        {name: template.copy(data=band).assign_attrs(units=units.get(name, "1")) for name, band in bands.items()}
+        {
+            name: template.copy(data=band).assign_attrs(units="class" if band.dtype == "uint8" else "1")
+            for name, band in bands.items()
+        }
     )
 
 

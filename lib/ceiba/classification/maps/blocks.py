@@ -1,0 +1,151 @@
+"""A map made block by block: the memory is that of a block with its halo, the result that of the whole at once."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import xarray as xr
+
+from ceiba.classification.maps import minimum_unit, smoothing
+from ceiba.classification.maps.hierarchy import FIRST, decide_coherently
+from ceiba.classification.maps.prediction import map_land_cover, predict_probabilities
+from ceiba.classification.models.land_cover_model import LandCoverModel
+from ceiba.errors import InputError
+from ceiba.legends import Legend, load_legend
+
+BLOCK_PX = 512
+
+
+@dataclass(frozen=True)
+class MapSettings:
+    """What happens to probabilities before they become a map.
+
+    Attributes
+    ----------
+    window_px, share, smoothness
+        Of :func:`ceiba.classification.maps.smoothing.smooth_probabilities`; a window of 1 smooths nothing.
+    unit_ha
+        Minimum mapping unit [ha]; 0 removes nothing. Linear classes of the legend are left alone.
+    first
+        "fine" or "coarse", see :func:`ceiba.classification.maps.hierarchy.decide_coherently`.
+    """
+
+    window_px: int = smoothing.WINDOW_PX
+    share: float = smoothing.SHARE
+    smoothness: float = smoothing.SMOOTHNESS
+    unit_ha: float = 0.0
+    first: str = "fine"
+
+    def __post_init__(self):
+        if self.first not in FIRST:
+            raise InputError(f"first is {self.first!r}; allowed are {', '.join(FIRST)}")
+        if not self.unit_ha >= 0:
+            raise InputError(f"the minimum mapping unit is {self.unit_ha} ha; it must be 0 or more")
+
+    def halo_px(self, smallest_pixel_ha: float) -> int:
+        """Pixels around a tile or block on which its map depends."""
+        unit = minimum_unit.halo_px(self.unit_ha, smallest_pixel_ha)
+        return smoothing.halo_px(self.window_px) + unit
+
+
+def coarser_legends(legend: Legend) -> tuple[Legend, ...]:
+    """The legends above ``legend`` from fine to coarse, each with parents in the next; none where classes have no parents."""
+    found = [load_legend(name) for name in legend.parent_legends]
+    return tuple(sorted(found, key=len, reverse=True))
+
+
+def map_blocks(
+    model: LandCoverModel,
+    features: xr.Dataset,
+    legend: Legend,
+    areas_ha: xr.DataArray,
+    *,
+    settings: MapSettings | None = None,
+    block_px: int = BLOCK_PX,
+) -> Iterator[tuple[slice, slice, xr.Dataset]]:
+    """The map of each block, from the top row of blocks to the last, left to right.
+
+    Parameters
+    ----------
+    model, features, legend
+        As in :func:`ceiba.classification.maps.prediction.predict_probabilities`; lazy features are loaded a block at a time.
+    areas_ha
+        True area of each pixel [ha], dims ``(y, x)``.
+    settings
+        Smoothing, minimum mapping unit and which class is chosen first.
+    block_px
+        Side of a block [pixels]; it changes memory and time, never the map.
+
+    Yields
+    ------
+    tuple
+        Rows, columns and the bands of :func:`ceiba.classification.maps.prediction.map_land_cover` there.
+    """
+    settings = settings or MapSettings()
+    if block_px < 1:
+        raise InputError(f"blocks of {block_px} pixels; at least 1 is needed")
+    model.check_schema(features, legend)
+    height, width = areas_ha.shape
+    # One halo for all blocks, that of the smallest pixel, whatever block it lies in.
+    smallest = float(areas_ha.min())
+    reach = minimum_unit.halo_px(settings.unit_ha, smallest)
+    halo = settings.halo_px(smallest)
+    coarser, linear = coarser_legends(legend), minimum_unit.linear_classes(legend)
+    for top in range(0, height, block_px):
+        for left in range(0, width, block_px):
+            rows, columns = slice(top, min(top + block_px, height)), slice(left, min(left + block_px, width))
+            around = _widen(rows, halo, height), _widen(columns, halo, width)
+            probabilities = predict_probabilities(model, features.isel(y=around[0], x=around[1]).compute(), legend)
+            smooth = smoothing.smooth_probabilities(
+                probabilities, window_px=settings.window_px, share=settings.share, smoothness=settings.smoothness
+            )
+            wider = _widen(rows, reach, height), _widen(columns, reach, width)
+            smooth = smooth.isel(y=_within(wider[0], around[0]), x=_within(wider[1], around[1]))
+            decided = decide_coherently(smooth, legend, coarser, first=settings.first)[legend.name]
+            if settings.unit_ha:
+                codes = smooth.isel({"class": 0}, drop=True).copy(data=decided)
+                decided = minimum_unit.apply_minimum_unit(
+                    codes, smooth, areas_ha[wider], unit_ha=settings.unit_ha, kept=linear
+                ).values
+            inner = _within(rows, wider[0]), _within(columns, wider[1])
+            yield rows, columns, map_land_cover(smooth.isel(y=inner[0], x=inner[1]), decided[inner])
+
+
+def map_by_blocks(
+    model: LandCoverModel,
+    features: xr.Dataset,
+    legend: Legend,
+    areas_ha: xr.DataArray,
+    *,
+    settings: MapSettings | None = None,
+    block_px: int = BLOCK_PX,
+) -> xr.Dataset:
+    """All blocks of :func:`map_blocks` put together: bands of the whole, dims ``(y, x)``."""
+    first = features[model.names[0]]
+    bands: dict[str, xr.DataArray] = {}
+    for rows, columns, part in map_blocks(model, features, legend, areas_ha, settings=settings, block_px=block_px):
+        for name, band in part.items():
+            if name not in bands:
+                whole = np.empty(first.shape, dtype=band.dtype)
+                bands[name] = xr.DataArray(whole, dims=first.dims, coords=first.coords, attrs=band.attrs)
+            bands[name].values[rows, columns] = band.values
+    return xr.Dataset(bands)
+
+
+def coarser_maps(land_cover: xr.DataArray, legend: Legend, coarser: Sequence[Legend]) -> dict[str, xr.DataArray]:
+    """Maps in coarser legends by the parents of the mapped class: whatever made the map, they agree with it everywhere."""
+    tables = {}
+    for above in coarser:
+        table = np.zeros(256, dtype="uint8")
+        for code, parent in legend.parents(above).items():
+            table[code] = parent
+        tables[above.name] = land_cover.copy(data=table[land_cover.values]).assign_attrs(units="class")
+    return tables
+
+
+def _widen(part: slice, by: int, length: int) -> slice:
+    return slice(max(0, part.start - by), min(length, part.stop + by))
+
+
+def _within(part: slice, window: slice) -> slice:
+    return slice(part.start - window.start, part.stop - window.start)

@@ -1,0 +1,123 @@
+"""Maps by blocks: the same map whatever the blocks, memory of a block, and borders of tiles that do not show."""
+
+import numpy as np
+import pytest
+import xarray as xr
+from scipy import ndimage
+
+from ceiba.classification.maps.blocks import MapSettings, coarser_legends, coarser_maps, map_blocks, map_by_blocks
+from ceiba.classification.maps.prediction import map_land_cover, predict_probabilities
+from ceiba.classification.models.land_cover_model import LandCoverModel, grow_forest
+from ceiba.errors import InputError
+from ceiba.legends import aggregate, load_legend
+
+LEGEND = load_legend("mexico_31")
+NAMES = ("blue", "red", "nir", "swir")
+SETTINGS = MapSettings(window_px=5, unit_ha=0.4, first="coarse")
+
+
+def make_features(seed, shape):
+    random = np.random.default_rng(seed)
+    truth = np.stack([ndimage.gaussian_filter(random.normal(size=shape), 4) * 20 for _ in NAMES])
+    values = (truth + random.normal(scale=0.8, size=truth.shape)).astype("float32")
+    values[:, 20:23, 30:40] = np.nan
+    return xr.Dataset({name: (("y", "x"), layer) for name, layer in zip(NAMES, values, strict=True)})
+
+
+@pytest.fixture(scope="module")
+def model():
+    random = np.random.default_rng(5)
+    codes = random.choice([1, 2, 3, 8, 27, 28, 31], 500)
+    centers = random.normal(scale=1.5, size=(32, 4))
+    features = (centers[codes] + random.normal(size=(500, 4))).astype("float32")
+    forest = grow_forest(features, codes, shape="diverse", trees=15, seed=1)
+    return LandCoverModel(forest, NAMES, LEGEND.name, LEGEND.fingerprint, 1.0, 0.02)
+
+
+@pytest.fixture(scope="module")
+def area():
+    shape = (120, 150)
+    areas = xr.DataArray(np.linspace(0.0895, 0.0905, shape[1]) * np.ones(shape), dims=("y", "x"))
+    return make_features(2, shape), areas
+
+
+def test_blocks_give_the_map_of_the_whole(model, area):
+    features, areas = area
+    whole = map_by_blocks(model, features, LEGEND, areas, settings=SETTINGS, block_px=1000)
+    parts = map_by_blocks(model, features.chunk({"y": 40, "x": 40}), LEGEND, areas, settings=SETTINGS, block_px=37)
+    for name, band in whole.items():
+        assert np.array_equal(band.values, parts[name].values, equal_nan=band.dtype.kind == "f"), name
+    assert int((whole["land_cover"] == 0).sum()) == 30
+    plain = map_land_cover(predict_probabilities(model, features, LEGEND))
+    assert 0.05 < float((plain["land_cover"] != whole["land_cover"]).mean()) < 0.9
+
+
+def test_without_smoothing_and_unit_it_is_the_plain_map(model, area):
+    features, areas = area
+    found = map_by_blocks(model, features, LEGEND, areas, settings=MapSettings(window_px=1), block_px=64)
+    plain = map_land_cover(predict_probabilities(model, features, LEGEND))
+    xr.testing.assert_identical(found.drop_attrs(), plain.drop_attrs())
+
+
+def test_tiles_with_a_halo_equal_the_whole_and_their_borders_do_not_show(model, area):
+    """Share of neighboring pixels that differ: across the borders of four tiles no more than inside, and exactly the whole's."""
+    features, areas = area
+    whole = map_by_blocks(model, features, LEGEND, areas, settings=SETTINGS)["land_cover"].values
+    halo = SETTINGS.halo_px(float(areas.min()))
+    tiled = np.zeros_like(whole)
+    for top in (0, 60):
+        for left in (0, 75):
+            y, x = slice(max(0, top - halo), top + 60 + halo), slice(max(0, left - halo), left + 75 + halo)
+            part = map_by_blocks(model, features.isel(y=y, x=x), LEGEND, areas[y, x], settings=SETTINGS)["land_cover"]
+            tiled[top : top + 60, left : left + 75] = part.values[top - y.start :, left - x.start :][:60, :75]
+    assert np.array_equal(tiled, whole)
+    across = np.r_[tiled[59] != tiled[60], tiled[:, 74] != tiled[:, 75]].mean()
+    inside = np.r_[(tiled[1:] != tiled[:-1]).ravel(), (tiled[:, 1:] != tiled[:, :-1]).ravel()].mean()
+    assert across <= inside + 2 * np.sqrt(inside * (1 - inside) / 270)
+
+
+def test_the_three_maps_agree_after_smoothing_and_unit(model, area):
+    features, areas = area
+    land_cover = map_by_blocks(model, features, LEGEND, areas, settings=SETTINGS)["land_cover"]
+    coarser = coarser_legends(LEGEND)
+    assert [each.name for each in coarser] == ["mexico_17", "mexico_8"]
+    maps = coarser_maps(land_cover, LEGEND, coarser)
+    for above in coarser:
+        assert np.array_equal(maps[above.name].values, aggregate(land_cover, LEGEND, above).values)
+    again = aggregate(maps["mexico_17"], coarser[0], coarser[1])
+    assert np.array_equal(again.values, maps["mexico_8"].values)
+    assert coarser_legends(load_legend("mato_grosso")) == ()
+
+
+def test_second_and_third_class_beside_a_class_decided_elsewhere_by_hand():
+    values = np.array([0.2, 0.45, 0.05, 0.3], dtype="float32")[:, None, None]
+    shares = xr.DataArray(values, dims=("class", "y", "x"), coords={"class": [4, 9, 11, 20]})
+    bands = {name: float(band[0, 0]) for name, band in map_land_cover(shares, np.array([[20]], "uint8")).items()}
+    assert (bands["land_cover"], bands["second_class"], bands["third_class"]) == (20, 9, 4)
+    wanted = [0.3, 0.45, 0.2, 0.15]
+    assert [bands[n] for n in ("probability", "second_probability", "third_probability", "margin")] == pytest.approx(wanted)
+
+
+def test_memory_is_that_of_a_block(model):
+    """Four times the tile takes the memory of the tile: nothing of a block outlives it."""
+    import tracemalloc
+
+    peaks = []
+    for side in (80, 160):
+        features = make_features(3, (side, side)).chunk({"y": 40, "x": 40})
+        areas = xr.DataArray(np.full((side, side), 0.09), dims=("y", "x"))
+        tracemalloc.start()
+        for _ in map_blocks(model, features, LEGEND, areas, settings=MapSettings(window_px=5), block_px=40):
+            pass
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < 1.3 * peaks[0]
+
+
+def test_bad_settings(model, area):
+    with pytest.raises(InputError, match="allowed are coarse, fine"):
+        MapSettings(first="both")
+    with pytest.raises(InputError, match="0 or more"):
+        MapSettings(unit_ha=-1)
+    with pytest.raises(InputError, match="at least 1"):
+        next(map_blocks(model, area[0], LEGEND, area[1], block_px=0))
