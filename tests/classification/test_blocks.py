@@ -9,7 +9,9 @@ from scipy import ndimage
 
 from ceiba.classification.maps.blocks import MapSettings, coarser_legends, coarser_maps, map_blocks, map_by_blocks
 from ceiba.classification.maps.prediction import map_land_cover, predict_probabilities
-from ceiba.classification.models.land_cover_model import LandCoverModel, grow_forest
+from ceiba.classification.models.calibration import Softening
+from ceiba.classification.models.classifiers import fit_classifier
+from ceiba.classification.models.land_cover_model import LandCoverModel
 from ceiba.errors import InputError
 from ceiba.legends import aggregate, load_legend
 
@@ -32,8 +34,8 @@ def model():
     codes = random.choice([1, 2, 3, 8, 27, 28, 31], 500)
     centers = random.normal(scale=1.5, size=(32, 4))
     features = (centers[codes] + random.normal(size=(500, 4))).astype("float32")
-    forest = grow_forest(features, codes, shape="diverse", trees=15, seed=1)
-    return LandCoverModel(forest, NAMES, LEGEND.name, LEGEND.fingerprint, 1.0, 0.02)
+    trees = fit_classifier("extra_trees", features, codes, seed=1, options={"trees": 15})
+    return LandCoverModel(trees, NAMES, LEGEND.name, LEGEND.fingerprint, Softening(1.0, 0.02))
 
 
 @pytest.fixture(scope="module")

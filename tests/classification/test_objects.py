@@ -6,7 +6,9 @@ import xarray as xr
 from scipy import ndimage
 
 from ceiba.classification.maps.prediction import map_land_cover
-from ceiba.classification.models.land_cover_model import LandCoverModel, grow_forest
+from ceiba.classification.models.calibration import Softening
+from ceiba.classification.models.classifiers import fit_classifier
+from ceiba.classification.models.land_cover_model import LandCoverModel
 from ceiba.classification.objects.prediction import object_features, predict_objects
 from ceiba.classification.objects.segmentation import METHODS, segment_objects, tile_window
 from ceiba.errors import InputError
@@ -81,8 +83,9 @@ def test_objects_and_pixels_share_one_form():
     truth = field % 3 + 1
     centers = np.stack([[np.nanmean(image[name].values[truth == code]) for name in "abc"] for code in (1, 2, 3)])
     codes = np.repeat([1, 2, 3], 60)
-    forest = grow_forest((centers[codes - 1] + random.normal(size=(180, 3))).astype("float32"), codes, shape="diverse", trees=15, seed=0)
-    model = LandCoverModel(forest, ("a", "b", "c"), legend.name, legend.fingerprint, 1.0, 0.02)
+    samples = (centers[codes - 1] + random.normal(size=(180, 3))).astype("float32")
+    trees = fit_classifier("extra_trees", samples, codes, seed=0, options={"trees": 15})
+    model = LandCoverModel(trees, ("a", "b", "c"), legend.name, legend.fingerprint, Softening(1.0, 0.02))
     segments = segment_objects(image, method="region_merging", cell_px=64)
     for by in ("probabilities", "features", "majority"):
         share = predict_objects(model, image, legend, segments, by=by)
