@@ -18,11 +18,11 @@ from ceiba.change.classes.from_to import (
     from_to_matrix,
     total_change,
 )
-from ceiba.change.classes.regions import region_zones, regions_of
 from ceiba.classification.accuracy.areas import pixel_areas
 from ceiba.classification.accuracy.estimators import probability_sample
 from ceiba.errors import InputError, LegendError
 from ceiba.legends import load_legend
+from ceiba.regions import region_zones, regions_of
 
 GEOBOX = GeoBox.from_bbox((4_000_000, 1_199_900, 4_000_060, 1_199_930), "EPSG:6372", resolution=10)
 FIRST = np.array([[1, 1, 1, 2, 2, 2], [1, 1, 1, 2, 2, 2], [1, 1, 0, 3, 3, 3]], dtype="uint8")

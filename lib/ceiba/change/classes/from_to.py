@@ -244,7 +244,7 @@ def from_to_by_region(
         As of :func:`from_to_matrix`.
     zones
         Number of each pixel's region from 1, 0 is none, dims ``(y, x)``, as of
-        :func:`ceiba.change.classes.regions.region_zones`; one region for all pixels where it is None.
+        :func:`ceiba.regions.region_zones`; one region for all pixels where it is None.
     names
         Name of region 1, 2 and so on.
 

@@ -16,6 +16,8 @@ from ceiba.classification.accuracy.validation import (
     random_folds,
     spatial_blocks,
 )
+from ceiba.classification.models.land_cover_model import cross_predict
+from ceiba.classification.samples.points import TrainingSet
 from ceiba.errors import InputError
 
 LARGEST_GAP = 0.05
@@ -87,6 +89,20 @@ def measure_splits(
         guessed = predict(blocked_folds(codes, blocks, folds=folds, seed=seed))
         measured[float(size)] = measure_accuracy(guessed, codes, classes, blocks=blocks)
     return measured
+
+
+def forest_splits(
+    training: TrainingSet, classes: np.ndarray, *, block_sizes_m: Sequence[float], trees: int, seed: int
+) -> dict[float, Accuracy]:
+    """:func:`measure_splits` of a random forest of ``trees`` thorough trees, on the classes that the samples hold."""
+
+    def predict(folds: np.ndarray) -> np.ndarray:
+        shares = cross_predict(training, folds, classes, shape="thorough", trees=trees, seed=seed)
+        return classes[shares.argmax(axis=1)]
+
+    return measure_splits(
+        predict, training.codes, training.x, training.y, classes.tolist(), block_sizes_m=block_sizes_m, seed=seed
+    )
 
 
 def report_accuracy(
