@@ -16,9 +16,11 @@ from ceiba.classification.accuracy.validation import (
     random_folds,
     spatial_blocks,
 )
-from ceiba.classification.models.land_cover_model import cross_predict
+from ceiba.classification.figures import class_name
+from ceiba.classification.models.land_cover_model import Candidate, cross_predict
 from ceiba.classification.samples.points import TrainingSet
 from ceiba.errors import InputError
+from ceiba.legends import Legend
 
 LARGEST_GAP = 0.05
 COLORS = {"random": "#E69F00", "blocked": "#0072B2", "design": "#009E73"}
@@ -91,14 +93,13 @@ def measure_splits(
     return measured
 
 
-def forest_splits(
-    training: TrainingSet, classes: np.ndarray, *, block_sizes_m: Sequence[float], trees: int, seed: int
+def candidate_splits(
+    training: TrainingSet, classes: np.ndarray, candidate: Candidate, *, block_sizes_m: Sequence[float], seed: int
 ) -> dict[float, Accuracy]:
-    """:func:`measure_splits` of a random forest of ``trees`` thorough trees, on the classes that the samples hold."""
+    """:func:`measure_splits` of a kind of model, on the classes that the samples hold, ascending."""
 
     def predict(folds: np.ndarray) -> np.ndarray:
-        shares = cross_predict(training, folds, classes, shape="thorough", trees=trees, seed=seed)
-        return classes[shares.argmax(axis=1)]
+        return classes[cross_predict(training, folds, classes, candidate=candidate, seed=seed).argmax(axis=1)]
 
     return measure_splits(
         predict, training.codes, training.x, training.y, classes.tolist(), block_sizes_m=block_sizes_m, seed=seed
@@ -206,7 +207,7 @@ def draw_report(axes: Axes, report: AccuracyReport) -> None:
     axes.grid(axis="x", color="0.9")
 
 
-def draw_areas(axes: Axes, mapped_ha: Mapping[int, float], design: DesignEstimate, names: Mapping[int, str]) -> None:
+def draw_areas(axes: Axes, mapped_ha: Mapping[int, float], design: DesignEstimate, legend: Legend) -> None:
     """Mapped area and estimated area with its interval [ha] of each class, the largest first."""
     rows = design.classes[(design.classes["area_ha"] > 0)].sort_values("area_ha", ascending=False)
     place = np.arange(len(rows))
@@ -228,7 +229,7 @@ def draw_areas(axes: Axes, mapped_ha: Mapping[int, float], design: DesignEstimat
         markersize=4,
         label=labels.both("classification.report_estimated"),
     )
-    axes.set_yticks(place, [names[int(code)] for code in rows["code"]], fontsize=7)
+    axes.set_yticks(place, [class_name(legend, int(code), longest=28) for code in rows["code"]], fontsize=7)
     axes.invert_yaxis()
     axes.set(
         xlabel=labels.both("classification.area_ha"),
