@@ -50,6 +50,16 @@ def test_sizes_by_conabios_rule():
     assert designs.conabio_sizes(pixels, prior) == {"hard": 68, "middle": 62, "easy": 51, "small": 41, "none": 0}
 
 
+def test_in_a_long_legend_only_the_small_half_is_rare():
+    """20 strata of 4.5 % and one of 10 %: below half the mean share, 2.4 %, lies none, so all are in proportion."""
+    areas = dict.fromkeys(range(20), 4.5) | {20: 10.0}
+    found = designs.allocate_samples(areas, 1_000, fewest=10)
+    assert found[20] == 100
+    assert set(found.values()) == {45, 100}
+    by_hand = designs.allocate_samples(areas, 1_000, fewest=10, rare_share=0.05)
+    assert by_hand[20] == 800
+
+
 def test_small_strata_give_what_they_cannot_take_to_others():
     areas = {"a": 10.0, "b": 89.0, "c": 1.0}
     found = designs.allocate_samples(areas, 120, method="equal", fewest=10, pixels={"a": 1_000, "b": 9_000, "c": 15})
@@ -83,7 +93,7 @@ def land_cover(seed=0):
     return wrap_xr(codes.astype("uint8"), GEOBOX)
 
 
-def strips(cover, rows=1024):
+def strips(cover, rows=None):
     return designs.read_strips(cover, rows=rows, around=[3], width_px=2)
 
 

@@ -13,7 +13,7 @@ from ceiba.classification.accuracy.areas import pixel_areas
 from ceiba.errors import InputError
 
 ALLOCATIONS = ("equal", "proportional", "neyman", "olofsson")
-STRIP_ROWS = 1024
+STRIP_PIXELS = 4_000_000  # some 600 MB, however wide the map is
 CODES = 256
 BUFFER = 1 << 24  # marks the buffer of a stratum, above every zone
 
@@ -111,7 +111,7 @@ def allocate_samples(
     pixels: Mapping | None = None,
     accuracies: Mapping | None = None,
     fewest: int = 50,
-    rare_share: float = 0.05,
+    rare_share: float | None = None,
 ) -> dict[object, int]:
     """How many of ``number`` samples each stratum gets.
 
@@ -132,7 +132,8 @@ def allocate_samples(
     fewest
         Least samples of a stratum, whatever the method says.
     rare_share
-        Share of the area [1] below which a stratum is rare.
+        Share of the area [1] below which a stratum is rare; where it is None, 0.05, and half the mean share where there are
+        more than ten strata, or else nearly all of a long legend would be rare.
 
     Returns
     -------
@@ -161,7 +162,8 @@ def allocate_samples(
         wish = {name: weights[name] * sqrt(_share(accuracies, name) * (1 - _share(accuracies, name))) for name in names}
     else:
         wish = {name: weights[name] for name in names}
-    fixed = {name for name in names if method == "olofsson" and weights[name] < rare_share}
+    rare = min(0.05, 0.5 / max(len(names), 1)) if rare_share is None else rare_share
+    fixed = {name for name in names if method == "olofsson" and weights[name] < rare}
     if fixed == set(names):
         fixed = set()
     result = _fill(wish, number, least, room, fixed)
@@ -221,13 +223,15 @@ def read_strips(
     zones: np.ndarray | None = None,
     around: Iterable[int] = (),
     width_px: int = 3,
-    rows: int = STRIP_ROWS,
+    rows: int | None = None,
 ) -> Iterator[tuple[xr.DataArray, np.ndarray]]:
     """Full-width strips of a map, lazy or not, each with its strata; memory holds one at a time.
 
     ``zones`` as :func:`make_strata` takes them; ``around`` and ``width_px`` as :func:`find_buffer` does, without a buffer
-    where no class is named. The strata are the same for any number of ``rows``.
+    where no class is named. The strata are the same for any number of ``rows``; as many as make four million pixels where it
+    is None.
     """
+    rows = rows or max(1, STRIP_PIXELS // max(land_cover.sizes["x"], 1))
     around = tuple(around)
     margin = width_px if around else 0
     for start in range(0, land_cover.sizes["y"], rows):
