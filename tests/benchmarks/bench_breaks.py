@@ -1,4 +1,4 @@
-"""Breaks in long series: the United States' test pixels, 1,000 simulated series, and speed, beside lcmap-pyccd and nrt.
+"""Breaks in long series: 1,000 simulated series with known ones, alerts, and speed, beside lcmap-pyccd.
 
 lcmap-pyccd (public domain) is the procedure that LCMAP ran. It needs NumPy < 1.24 and SciPy < 1.11, so it has an environment
 of its own, which only this benchmark uses::
@@ -22,11 +22,13 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
+from ceiba.change.breaks.monitoring import monitor_series
 from ceiba.change.breaks.scores import match_breaks
 from ceiba.change.breaks.segments import find_segments
 from ceiba.simulation.break_series import BANDS, KINDS, BreakSeries, simulate_breaks
 
 SAMPLES, SEED = 1000, 5
+MONITORED = "2012-01-01"  # eight of twelve years are history
 ORDINAL = 719163  # of 1970-01-01
 LEFT_OUT = "left out: CEIBA_PYCCD_PYTHON names no Python with lcmap-pyccd"
 SCRIPT = """
@@ -48,14 +50,14 @@ json.dump({"seconds": time.process_time() - start, "breaks": found}, open(sys.ar
 
 def main() -> dict[str, object]:
     """Every figure by name."""
-    figures = {"1,000 simulated series": measure_simulated()}
+    series = simulate_breaks(samples=SAMPLES, seed=SEED)
+    figures = {"1,000 simulated series": measure_simulated(series), "monitoring of their last years": measure_monitoring(series)}
     print(json.dumps(figures, indent=1))
     return figures
 
 
-def measure_simulated() -> dict[str, object]:
+def measure_simulated(series: BreakSeries) -> dict[str, object]:
     """F1 of breaks, and pixels per second of one core, ours and pyccd's in turn on the same series."""
-    series = simulate_breaks(samples=SAMPLES, seed=SEED)
     find_segments(series.scenes.isel(sample=slice(0, 2)), covered=series.covered.isel(sample=slice(0, 2)))  # compiles
     times = []
     for _ in range(3):
@@ -73,6 +75,25 @@ def measure_simulated() -> dict[str, object]:
     figures["series with the same breaks to the day"] = same
     figures["ours faster by"] = seconds / min(times)
     return figures
+
+
+def measure_monitoring(series: BreakSeries) -> dict[str, float]:
+    """Alerts on NDVI from the ninth year on: how many of the breaks there, how late, and how often where there is none."""
+    light = series.scenes[["red", "nir"]]
+    ndvi = (light["nir"] - light["red"]) / (light["nir"] + light["red"])
+    options = {"start": MONITORED, "false_alerts": 0.01}
+    monitor_series(ndvi.isel(sample=slice(0, 2)), **options)  # compiles
+    begin = time.process_time()
+    alerts = monitor_series(ndvi, **options)["alert_day"].values
+    seconds = time.process_time() - begin
+    first_day = int(np.datetime64(MONITORED, "D").astype(int))
+    later = [at for at, known in enumerate(series.breaks) if known and known[0] >= first_day]
+    late = [int(alerts[at]) - series.breaks[at][0] for at in later if alerts[at] >= series.breaks[at][0]]
+    figures = {"breaks": len(later), "share with an alert behind the break": len(late) / len(later), "days late, median": np.median(late)}
+    for kind in KINDS[:3]:
+        chosen = [at for at, name in enumerate(series.kinds) if name == kind]
+        figures[f"share of series with an alert, {kind}"] = float((alerts[chosen] >= first_day).mean())
+    return figures | {"pixels per second a core": SAMPLES / seconds}
 
 
 def break_days(segments: xr.Dataset) -> list[list[int]]:

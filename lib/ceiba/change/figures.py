@@ -26,7 +26,7 @@ def draw_change(axes: Axes, change: xr.DataArray, ndvi_difference: xr.DataArray)
     colormap = ListedColormap(list(COLORS.values()))
     axes.imshow(
         codes,
-        extent=_extent(change),
+        extent=extent_of(change),
         cmap=colormap,
         norm=BoundaryNorm([-0.5, 0.5, 1.5, 2.5], 3),
         interpolation="nearest",
@@ -36,16 +36,16 @@ def draw_change(axes: Axes, change: xr.DataArray, ndvi_difference: xr.DataArray)
     ]
     axes.legend(handles=patches, loc="upper left", bbox_to_anchor=(1.01, 1.0), fontsize=8, frameon=False)
     axes.set_title(two_lines("change.map_title"))
-    _name_axes(axes)
+    name_axes(axes)
 
 
 def draw_band(axes: Axes, values: xr.DataArray, *, label: str, colormap: str, limits: tuple[float, float]) -> None:
     """One band with its color bar; ``label`` is the key of its text."""
     image = axes.imshow(
-        values, extent=_extent(values), cmap=colormap, vmin=limits[0], vmax=limits[1], interpolation="nearest"
+        values, extent=extent_of(values), cmap=colormap, vmin=limits[0], vmax=limits[1], interpolation="nearest"
     )
     axes.figure.colorbar(image, ax=axes, shrink=0.8).set_label(two_lines(label), fontsize=8)
-    _name_axes(axes)
+    name_axes(axes)
 
 
 def area_table(areas: pd.DataFrame) -> pd.DataFrame:
@@ -61,12 +61,12 @@ def area_table(areas: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def _extent(values: xr.DataArray) -> tuple[float, float, float, float]:
+def extent_of(values: xr.DataArray) -> tuple[float, float, float, float]:
     box = values.odc.geobox.boundingbox
     return box.left, box.right, box.bottom, box.top
 
 
-def _name_axes(axes: Axes) -> None:
+def name_axes(axes: Axes) -> None:
     axes.set(xlabel=labels.both("change.easting"), ylabel=labels.both("change.northing"))
     axes.ticklabel_format(style="plain", useOffset=False)
     axes.locator_params(nbins=4)
