@@ -12,13 +12,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+import xarray as xr
 from scipy import ndimage
 
 from ceiba.errors import InputError
 from ceiba.simulation.country_change import NEVER, plant_yearly_changes
 from ceiba.simulation.country_spectra import LATENT, VARIATIONS
 from ceiba.simulation.land_cover import WATER, class_prior, make_land_cover, make_life_zones, make_parcels
-from ceiba.simulation.layout import random_stream
+from ceiba.simulation.layout import LEFT_M, TOP_M, random_stream
 from ceiba.simulation.terrain import TOP_ELEVATION_M, Terrain, rank_uniform, smooth_field
 
 PIXEL_M = 30.0
@@ -104,6 +105,12 @@ class Country:
     def codes_of_year(self, year: int) -> np.ndarray:
         """Class codes of a year: those of 1 July; planted changes happen between October and March."""
         return self.codes_on(datetime.date(year, 7, 1))
+
+    def elevation(self) -> xr.DataArray:
+        """Height [m], dims ``(y, x)``, with coordinates of pixel centers [m, EPSG:6372]."""
+        steps = (np.arange(self.settings.side_px) + 0.5) * PIXEL_M
+        coords = {"y": TOP_M - steps, "x": LEFT_M + steps}
+        return xr.DataArray(self.terrain.elevation_m, coords, ("y", "x"), "elevation", {"units": "m"})
 
 
 def make_country(seed: int, settings: CountrySettings | None = None) -> Country:
