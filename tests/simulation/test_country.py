@@ -9,6 +9,7 @@ from scipy import ndimage
 from ceiba.errors import InputError
 from ceiba.legends import load_legend
 from ceiba.simulation.country import CountrySettings, make_country
+from ceiba.simulation.country_samples import draw_labels, split_blocks, windows_of
 from ceiba.simulation.country_series import block_series, land_cover_series, scene_dates
 from ceiba.simulation.country_spectra import alike_library
 from ceiba.simulation.land_cover import class_prior
@@ -132,3 +133,27 @@ def test_what_is_wrong_is_told(country):
         land_cover_series(country, [224], [0])
     with pytest.raises(InputError, match="2015, 2016, 2017"):
         land_cover_series(country, [1], [0], years=[1999])
+
+
+def test_blocks_and_windows_lie_apart(country):
+    parts = split_blocks(country, calibrate=0.25, test=0.25)
+    assert sorted(np.concatenate(list(parts.values()))) == [0, 1, 2, 3]
+    assert {name: len(part) for name, part in parts.items()} == {"train": 2, "calibrate": 1, "test": 1}
+    window = windows_of(country, np.array([3]))[0]
+    # Blocks of 96 px, two across: the last begins at 96, its window of 48 in the middle at 96 + 24.
+    assert (window.row, window.column, window.side_px) == (120, 120, 48)
+    with pytest.raises(InputError, match="larger side"):
+        split_blocks(country, test=0.9)
+
+
+def test_labels_lie_in_their_blocks_and_a_few_are_wrong(country):
+    labels = draw_labels(country, np.array([0, 3]), points=3000, year=2017)
+    assert set(labels.block) == {0, 3}
+    block = labels["row"] // 96 * 2 + labels["column"] // 96
+    assert (block == labels.block).all()
+    truth = country.codes_of_year(2017)[labels["row"], labels["column"]]
+    assert (truth == labels.true_code).all()
+    assert not labels.duplicated(["row", "column"]).any()
+    assert 0.02 < (labels.code != labels.true_code).mean() < 0.07
+    again = draw_labels(country, np.array([0, 3]), points=3000, year=2017)
+    assert again.equals(labels)
