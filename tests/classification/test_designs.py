@@ -125,16 +125,16 @@ def test_the_draw_does_not_depend_on_strips_and_tells_its_design():
 
 
 def test_every_pixel_of_a_stratum_is_as_likely_as_any_other():
-    """120 draws of 20 pixels of one stratum: every pixel is hit, none beyond five standard errors of its chance."""
+    """60 draws of 20 pixels of one stratum: every pixel is hit, none beyond five standard errors of its chance."""
     cover = land_cover().where(land_cover() == 3, 0).astype("uint8")
     cover = wrap_xr(cover.values, GEOBOX)
     strata = designs.count_strata(strips(cover))
     size = int(strata["pixels"].iloc[0])
-    drawn = [designs.draw_sample(strips(cover), strata, {3: 20}, seed=seed) for seed in range(120)]
+    drawn = [designs.draw_sample(strips(cover), strata, {3: 20}, seed=seed) for seed in range(60)]
     hits = pd.concat(drawn).groupby(["x", "y"]).size().to_numpy()
     chance = 20 / size
     assert len(hits) == size
-    assert np.abs(hits - 120 * chance).max() < 5 * np.sqrt(120 * chance * (1 - chance))
+    assert np.abs(hits - 60 * chance).max() < 5 * np.sqrt(60 * chance * (1 - chance))
 
 
 def test_a_systematic_sample_is_a_grid_of_the_map():
