@@ -22,7 +22,9 @@ def draw(seed, *, pixels=(3, 4), drop=0.0, unstable=0.0):
     values[times >= "2011-06-01"] -= drop
     values[times < "2007-01-01"] -= unstable
     values[random.random(values.shape) < 0.4] = np.nan
-    return xr.DataArray(values, dims=("time", "y", "x"), coords={"time": times, "y": range(pixels[0]), "x": range(pixels[1])})
+    return xr.DataArray(
+        values, dims=("time", "y", "x"), coords={"time": times, "y": range(pixels[0]), "x": range(pixels[1])}
+    )
 
 
 def nrt_alerts(values, harmonics):
@@ -86,7 +88,9 @@ def test_alerts_are_those_of_a_literal_implementation():
 def test_critical_values_are_those_of_strucchange():
     for window, levels in CRITICAL_VALUES.items():
         for level, value in levels.items():
-            assert value == pytest.approx(_mosum_ols_test_crit(level, h=1 if window == 1 else window, period=10), abs=1e-4)
+            assert value == pytest.approx(
+                _mosum_ols_test_crit(level, h=1 if window == 1 else window, period=10), abs=1e-4
+            )
 
 
 @pytest.mark.parametrize(("level", "published"), [(0.10, 0.850), (0.05, 0.948), (0.01, 1.143)])

@@ -42,7 +42,9 @@ def read_series(path):
     values[6] = values[6] * 10 - 27315  # kelvin times 10 to degrees Celsius times 100
     values = np.where(fill | covered, np.nan, values / 1e4)
     times = {"time": (days - ORDINAL).astype("datetime64[D]").astype("datetime64[ns]")}
-    scenes = xr.Dataset({band: (("time", "sample"), values[at][:, None]) for at, band in enumerate(BANDS)}, coords=times)
+    scenes = xr.Dataset(
+        {band: (("time", "sample"), values[at][:, None]) for at, band in enumerate(BANDS)}, coords=times
+    )
     masks = [xr.DataArray(mask[:, None], dims=("time", "sample"), coords=times) for mask in (covered, snow)]
     return scenes, *masks
 
@@ -76,7 +78,11 @@ def test_the_reference_has_nine_breaks_in_four_series():
 
 
 def test_what_a_series_is_without_enough_clear_observations(sample_folder):
-    kinds = {name: KINDS[int(segments_of(sample_folder, name).kind[0])] for name in REFERENCE if "pixel_s" in name or "insuff" in name}
+    kinds = {
+        name: KINDS[int(segments_of(sample_folder, name).kind[0])]
+        for name in REFERENCE
+        if "pixel_s" in name or "insuff" in name
+    }
     assert kinds["h04v03_-1947075_2846265_pixel_insuff.csv"] == "few_clear"
     assert kinds["h04v03_-1947105_2846265_pixel_snow.csv"] == "permanent_snow"
     assert kinds["h04v03_-1945155_2844645_pixel_startfit.csv"] == "before_first_stable"

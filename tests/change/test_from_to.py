@@ -99,6 +99,8 @@ def test_corrected_areas_are_those_of_olofsson_2014():
     assert forest["swap_half_width_ha"] == pytest.approx(2 * 3756, rel=1e-3)
     assert forest["before_ha"] == pytest.approx(21158 + 285769, abs=2)
     assert found.change[0] == pytest.approx(21158 + 11686, abs=2)
+    assert found.change_limits[0] < found.change[0] < found.change_limits[1]
+    assert forest["loss_lower_ha"] < forest["loss_ha"] < forest["loss_upper_ha"]
     # Errors of gain and loss nearly add up: both come from different strata mostly.
     assert abs(found.change[1] - np.hypot(6158, 3756)) < 300
 

@@ -80,7 +80,9 @@ def _draw_models(axes: Axes, ndvi: xr.DataArray, segments: xr.Dataset) -> None:
         axes.plot(days, curves.isel(segment=number), color=MODEL_COLOR, lw=1.4, label=label)
 
 
-def _draw_history(axes: Axes, ndvi: xr.DataArray, found: xr.Dataset, *, start: str, harmonics: int, trend: bool) -> None:
+def _draw_history(
+    axes: Axes, ndvi: xr.DataArray, found: xr.Dataset, *, start: str, harmonics: int, trend: bool
+) -> None:
     days = ndvi.time.values.astype("datetime64[D]").astype(int)
     design = monitoring_design(days, harmonics=harmonics, trend=trend)
     begins = int(found["history_start_day"])

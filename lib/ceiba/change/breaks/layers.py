@@ -87,7 +87,9 @@ def break_layers(
         if method == "ccdc":
             layers = last_breaks(find_pixel_segments(scenes, names=names, probability=probability))
         else:
-            found = monitor_series(scenes["ndvi"], start=start, harmonics=harmonics, trend=trend, false_alerts=false_alerts)
+            found = monitor_series(
+                scenes["ndvi"], start=start, harmonics=harmonics, trend=trend, false_alerts=false_alerts
+            )
             layers = alert_layers(found)
         count = scenes["ndvi"].notnull().sum("time").astype(np.uint16).assign_attrs(units="1", nodata=0)
         parts.append(layers.assign(observations=count))

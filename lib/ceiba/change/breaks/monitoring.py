@@ -81,7 +81,11 @@ def monitor_series(
     first_day = int(np.datetime64(start, "D").astype(int))
     others = [dim for dim in values.dims if dim != "time"]
     shape = tuple(values.sizes[dim] for dim in others)
-    flat = values.transpose(*others, "time").stack(pixel=others) if len(others) != 1 else values.rename({others[0]: "pixel"})
+    flat = (
+        values.transpose(*others, "time").stack(pixel=others)
+        if len(others) != 1
+        else values.rename({others[0]: "pixel"})
+    )
     flat = flat.reset_index("pixel", drop=True) if "pixel" in flat.indexes else flat
     design = monitoring_design(days, harmonics=harmonics, trend=trend)
     pixels = flat.sizes["pixel"]

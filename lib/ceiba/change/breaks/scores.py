@@ -10,7 +10,11 @@ TOLERANCE_DAYS = 60
 
 
 def match_breaks(
-    true: Sequence[int], found: Sequence[int], *, observed: Sequence[int] | None = None, tolerance_days: int = TOLERANCE_DAYS
+    true: Sequence[int],
+    found: Sequence[int],
+    *,
+    observed: Sequence[int] | None = None,
+    tolerance_days: int = TOLERANCE_DAYS,
 ) -> list[tuple[int, int]]:
     """Pairs of a known break and the one that was found for it, each used once, the nearest first.
 

@@ -17,7 +17,21 @@ BRIGHT_GREEN = 0.04  # above the median, where little is clear: what is brighter
 
 @numba.njit(cache=True, nogil=True)
 def trace_block(
-    days, basis, values, states, lowest, highest, bands, screening, green, peek, limits, outlier_limit, penalty, found, out
+    days,
+    basis,
+    values,
+    states,
+    lowest,
+    highest,
+    bands,
+    screening,
+    green,
+    peek,
+    limits,
+    outlier_limit,
+    penalty,
+    found,
+    out,
 ):
     """Segments of each pixel of a block.
 
@@ -90,9 +104,7 @@ def trace_block(
             count = kept
         if count >= LEAST:
             kind = np.int64(SNOW) if permanent_snow else np.int64(INSUFFICIENT)
-            found[pixel] = _fit_whole(
-                days, own_basis, own, keep, count, kind, penalty, pixel_out
-            )
+            found[pixel] = _fit_whole(days, own_basis, own, keep, count, kind, penalty, pixel_out)
 
 
 @numba.njit(cache=True, nogil=True)

@@ -14,7 +14,9 @@ from ceiba.change.breaks.screening import screen_window
 
 LEAST = 12  # observations that a model needs
 YEAR = 365  # days that the first model of a segment must span
-FEW = 24  # observations up to which a model is fitted anew with each one, and that the scatter of a season is taken from
+FEW = (
+    24  # observations up to which a model is fitted anew with each one, and that the scatter of a season is taken from
+)
 REFIT_SPAN = 1.33  # times the span of the last fit after which a model is fitted anew
 SEASON_DAYS = 365.25
 LEAST_SCATTER = 1e-6
@@ -46,7 +48,9 @@ def trace_series(days, basis, values, keep, count, bands, screening, roughness, 
                 days, basis, values, keep, count, start, stop, previous, bands, roughness, peek, limits, work
             )
         if start - previous > peek and segments == 0:
-            _fit_rest(days, basis, values, keep, previous, start, count, np.int64(AT_START), penalty, work, segments, out)
+            _fit_rest(
+                days, basis, values, keep, previous, start, count, np.int64(AT_START), penalty, work, segments, out
+            )
             segments += 1
         if stop + peek > count:
             break

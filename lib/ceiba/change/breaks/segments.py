@@ -172,7 +172,10 @@ def _as_dataset(parts: list, bands: list[str], scenes: xr.Dataset, others: list[
         fill = NO_DAY if position == 0 else (0 if position == 1 else np.nan)
         padded = [
             np.concatenate(
-                [part[1][position], np.full((len(part[0]), most - part[1][position].shape[1], *empty.shape[2:]), fill, empty.dtype)],
+                [
+                    part[1][position],
+                    np.full((len(part[0]), most - part[1][position].shape[1], *empty.shape[2:]), fill, empty.dtype),
+                ],
                 axis=1,
             )
             for part in parts

@@ -27,9 +27,12 @@ class FromToEstimate:
         ``area_lower_ha``, ``area_upper_ha`` and ``area_half_width_ha`` of the 95 % interval, users_accuracy and
         producers_accuracy [1] of the pair with half-widths.
     classes
-        One row a class: code; before, after, gain, loss, net, swap [ha], each with its ``_half_width_ha``.
+        One row a class: code; before, after, gain, loss, net, swap [ha], each with its ``_half_width_ha`` and, but for the last
+        two, the limits ``_lower_ha`` and ``_upper_ha`` of its interval.
     change
-        Area that changed its class [ha], and half the width of its interval.
+        Area that changed its class [ha], and half the width of its normal interval.
+    change_limits
+        Limits of its interval [ha]; they need not lie evenly around it, and hold better where change is rare.
     estimate
         The estimate of all pairs.
     """
@@ -37,6 +40,7 @@ class FromToEstimate:
     pairs: pd.DataFrame
     classes: pd.DataFrame
     change: tuple[float, float]
+    change_limits: tuple[float, float]
     estimate: DesignEstimate
 
 
@@ -182,8 +186,10 @@ def estimate_from_to(
     table.insert(2, "mapped_ha", known)
     inside = np.ones(len(sample), dtype=bool) if part is None else np.asarray(part, dtype=bool)
     ground = [np.asarray(codes, dtype="int64") for codes in reference]
-    classes, change = _budget_of_sample(*ground, sample, inside, part_area_ha if part is not None else None, level)
-    return FromToEstimate(table, classes, change, estimate)
+    classes, change, limits = _budget_of_sample(
+        *ground, sample, inside, part_area_ha if part is not None else None, level
+    )
+    return FromToEstimate(table, classes, change, limits, estimate)
 
 
 def _has(matrix: pd.DataFrame, row: tuple) -> bool:
@@ -197,7 +203,7 @@ def _budget_of_sample(
     inside: np.ndarray,
     area_ha: float | None,
     level: float,
-) -> tuple[pd.DataFrame, tuple[float, float]]:
+) -> tuple[pd.DataFrame, tuple[float, float], tuple[float, float]]:
     """Gain, loss, net and swap of each class of the ground, and all change, with half-widths of their intervals."""
     codes = np.union1d(before[inside], after[inside])
     first = (before[:, None] == codes) & inside[:, None]
@@ -207,26 +213,25 @@ def _budget_of_sample(
     whole = inside.astype("float64")[:, None] if area_ha is not None else np.ones((len(sample), 1))
     total = sample.total_area if area_ha is None else area_ha
 
-    def areas(numerators: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        found = estimate_ratios(numerators, whole, sample, level=level, interval="normal")
-        return found.value * total, found.half_width * total
+    def areas(numerators: np.ndarray) -> dict[str, np.ndarray]:
+        found = estimate_ratios(numerators, whole, sample, level=level)
+        values = {"": found.value, "_half_width": found.half_width, "_lower": found.lower, "_upper": found.upper}
+        return {f"{name}_ha": share * total for name, share in values.items()}
 
     gained, lost = (second & moved).astype("float64"), (first & moved).astype("float64")
     columns = {"code": codes}
-    for name, values in (
-        ("before", first),
-        ("after", second),
-        ("gain", gained),
-        ("loss", lost),
-        ("net", gained - lost),
-    ):
-        columns[f"{name}_ha"], columns[f"{name}_half_width_ha"] = areas(values)
+    for name, values in (("before", first), ("after", second), ("gain", gained), ("loss", lost)):
+        columns |= {f"{name}{part}": column for part, column in areas(values).items()}
+    # A net change may be negative: intervals of shares do not fit it.
+    net = estimate_ratios(gained - lost, whole, sample, level=level, interval="normal")
+    columns |= {"net_ha": net.value * total, "net_half_width_ha": net.half_width * total}
     # Twice the smaller of gain and loss, so that its error is twice that of the smaller one (delta method).
     smaller = columns["gain_ha"] <= columns["loss_ha"]
     columns["swap_ha"] = 2 * np.where(smaller, columns["gain_ha"], columns["loss_ha"])
     columns["swap_half_width_ha"] = 2 * np.where(smaller, columns["gain_half_width_ha"], columns["loss_half_width_ha"])
-    area, half = areas(moved.astype("float64"))
-    return pd.DataFrame(columns), (float(area[0]), float(half[0]))
+    every = {name: float(value[0]) for name, value in areas(moved.astype("float64")).items()}
+    change, limits = (every["_ha"], every["_half_width_ha"]), (every["_lower_ha"], every["_upper_ha"])
+    return pd.DataFrame(columns), change, limits
 
 
 def from_to_by_region(
