@@ -42,7 +42,7 @@ def test_a_stage_without_its_sample_runs_on_the_simulated_area(monkeypatch, stor
 
 def test_what_a_place_lacks_is_not_planned_there_and_runs_by_hand_on_the_simulated_area(store):
     notebook = "02_mosaics/04_make_landsat_mosaics"
-    assert find_area("sample").place("mosaics").lacks == ("landsat_scenes",)
+    assert "landsat_scenes" in find_area("sample").place("mosaics").lacks
     assert list_units(notebook, "sample") == []
     assert len(list_units("02_mosaics/02_make_indices", "sample")) == 5  # can do without Landsat
     chains = plan_chains([notebook], ["sample", "simulated"])

@@ -158,7 +158,15 @@ def draw_land_cover(axes: Axes, land_cover: xr.DataArray, legend: Legend) -> Non
 
 def draw_share(axes: Axes, values: xr.DataArray, *, label: str, colormap: str) -> None:
     """A band between 0 and 1 with its color bar; ``label`` is the key of its text."""
-    image = axes.imshow(values, extent=_extent(values), cmap=colormap, vmin=0, vmax=1, interpolation="nearest")
+    draw_range(axes, values, label=label, colormap=colormap, limits=(0, 1))
+
+
+def draw_range(
+    axes: Axes, values: xr.DataArray, *, label: str, colormap: str, limits: tuple[float, float]
+) -> None:
+    """A band with its color bar from the first to the second of ``limits``; ``label`` is the key of its text."""
+    low, high = limits
+    image = axes.imshow(values, extent=_extent(values), cmap=colormap, vmin=low, vmax=high, interpolation="nearest")
     axes.figure.colorbar(image, ax=axes, shrink=0.8).set_label(two_lines(label), fontsize=8)
     _name_axes(axes)
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from scipy import stats
+from scipy.spatial import cKDTree
 
 from ceiba.errors import InputError
 
@@ -108,6 +109,39 @@ def estimate_crop_surface(
         slopes=slopes,
         samples=len(visited),
     )
+
+
+def join_visits(drawn: pd.DataFrame, visits: pd.DataFrame, *, year: int, tolerance: float = 1.0) -> pd.DataFrame:
+    """Drawn segments with what was found in them.
+
+    Parameters
+    ----------
+    drawn
+        From :func:`ceiba.classification.agriculture.frames.draw_segments`.
+    visits
+        Columns x, y (center of the segment, units of the CRS), found_ha, and year where there are visits of several.
+    year
+        Year of the visits.
+    tolerance
+        Largest distance of the centers, in each direction [units of the CRS].
+
+    Raises
+    ------
+    InputError
+        Where columns are missing, or drawn segments were not visited: to leave them out could bias the estimate.
+    """
+    missing = [column for column in ("x", "y", "found_ha") if column not in visits]
+    if missing:
+        raise InputError(f"the visits lack columns {', '.join(missing)}; they have {', '.join(map(str, visits.columns))}")
+    of_year = visits[visits["year"] == year] if "year" in visits else visits
+    if of_year.empty:
+        raise InputError(f"no visit of {year} is on file")
+    distance, nearest = cKDTree(of_year[["x", "y"]].to_numpy("float64")).query(drawn[["x", "y"]].to_numpy("float64"), p=np.inf)
+    far = distance > tolerance
+    if far.any():
+        shown = ", ".join(map(str, drawn.loc[far, "segment"].tolist()[:10]))
+        raise InputError(f"{int(far.sum())} drawn segments were not visited in {year}, such as {shown}; visit them or draw anew")
+    return drawn.assign(found_ha=of_year["found_ha"].to_numpy("float64")[nearest])
 
 
 def _slopes(groups: Mapping[int, pd.DataFrame], sizes: pd.Series, method: str) -> dict[int, float]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 import xarray as xr
+from pyproj import Transformer
 
 from ceiba.classification.accuracy.areas import pixel_areas
 from ceiba.errors import InputError
@@ -123,3 +124,15 @@ def draw_segments(frame: Frame, number: int, *, seed: int, fewest: int = 3) -> p
         chosen += sorted(random.choice(members, int(wanted), replace=False).tolist())
     table = frame.segments.iloc[sorted(chosen)].reset_index(drop=True)
     return table.assign(stratum_segments=table["stratum"].map(sizes))
+
+
+def to_csv(drawn: pd.DataFrame, crs: str) -> bytes:
+    """The list of segments for those who visit: number, center (x, y and longitude, latitude), area, and an empty found_ha.
+
+    What the map says is left out, so that nobody finds what is expected.
+    """
+    longitude, latitude = Transformer.from_crs(crs, "EPSG:4326", always_xy=True).transform(drawn["x"], drawn["y"])
+    table = drawn[["segment", "x", "y", "area_ha"]].assign(
+        longitude=np.round(longitude, 6), latitude=np.round(latitude, 6), found_ha=""
+    )
+    return table.to_csv(index=False).encode("utf-8")

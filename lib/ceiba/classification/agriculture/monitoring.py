@@ -46,7 +46,8 @@ def season_against_years(index: xr.DataArray, year: int) -> xr.Dataset:
         "highest": highest,
         "difference": value - mean,
         "z_score": (value - mean) / deviation.where(deviation > 0),
-        "condition": 100 * (value - low) / (high - low).where(high > low),
+        # Rounding may lead a hair beyond the ends.
+        "condition": (100 * (value - low) / (high - low).where(high > low)).clip(0, 100),
         "years": count.where(count > 0).fillna(0).astype("uint16"),
     }
     return xr.Dataset(result)
@@ -72,3 +73,56 @@ def monthly_means(series: xr.DataArray) -> xr.DataArray:
     rest = [dim for dim in series.dims if dim != "time"]
     coords = {name: series.coords[name] for name in series.coords if "time" not in series.coords[name].dims}
     return xr.DataArray(out, dims=("year", "month", *rest), coords={"year": years, "month": np.arange(1, 13)} | coords)
+
+
+def monthly_index(bands: xr.Dataset, clear: xr.DataArray) -> xr.Dataset:
+    """Mean NDVI of each month, for :func:`ceiba.mosaics.streaming.reduce_stack`.
+
+    Parameters
+    ----------
+    bands
+        red, nir: surface reflectance [1], dims ``(time, y, x)``, NaN is no data.
+    clear
+        Clear observations, dims ``(time, y, x)``.
+
+    Returns
+    -------
+    xr.Dataset
+        ``month_YYYY_MM`` of every month from January of the first year to December of the last [1], dims ``(y, x)``.
+    """
+    red, nir = bands["red"].where(clear), bands["nir"].where(clear)
+    total = nir + red
+    means = monthly_means(((nir - red) / total.where(total > 0)).astype("float32"))
+    return xr.Dataset(
+        {
+            f"month_{year}_{month:02d}": means.sel(year=year, month=month, drop=True)
+            for year in means["year"].values.tolist()
+            for month in range(1, 13)
+        }
+    )
+
+
+def by_month(layers: xr.Dataset) -> xr.DataArray:
+    """The layers of :func:`monthly_index` as one array, dims ``(year, month, y, x)``."""
+    years = sorted({int(str(name).split("_")[1]) for name in layers.data_vars})
+    parts = [
+        xr.concat([layers[f"month_{year}_{month:02d}"] for month in range(1, 13)], "month", coords="minimal", compat="override")
+        for year in years
+    ]
+    joined = xr.concat(parts, "year", coords="minimal", compat="override")
+    return joined.assign_coords(year=years, month=np.arange(1, 13)).rename("ndvi")
+
+
+def mean_of_land(index: xr.DataArray, land: xr.DataArray) -> xr.DataArray:
+    """Mean over the pixels of some land, dims of ``index`` without ``y, x``; NaN where none has data.
+
+    Parameters
+    ----------
+    index
+        Dims ``(..., y, x)``; NaN is no data.
+    land
+        Which pixels count, dims ``(y, x)``; raises :class:`InputError` where none does.
+    """
+    if not bool(land.any()):
+        raise InputError("no pixel of the land that is to be monitored lies on the tile")
+    return index.where(land).mean(("y", "x"))
