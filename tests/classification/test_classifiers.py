@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
-from ceiba.classification.models.classifiers import DEFAULTS, KINDS, balance_weights, fit_classifier, read_classifier
+from ceiba.classification.models.classifiers import DEFAULTS, KINDS, SERIES, balance_weights, fit_classifier, read_classifier
 from ceiba.errors import InputError
 
-QUICK = {"trees": 20, "rounds": 15}
+QUICK = {"trees": 20, "rounds": 15, "steps": 300, "hidden": 16, "members": (("extra_trees", {"trees": 20}), "svm")}
 
 
 def draw(classes=4, samples=240, seed=0):
@@ -28,7 +28,7 @@ def quick(kind):
 
 
 @pytest.mark.parametrize("classes", [2, 4])
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", sorted(set(KINDS) - set(SERIES)))
 def test_every_kind_learns_repeats_itself_and_survives_its_file(kind, classes):
     features, codes = draw(classes)
     model = fit_classifier(kind, features[:160], codes[:160], seed=1, options=quick(kind))
