@@ -9,7 +9,14 @@ from hypothesis import strategies as st
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
-from ceiba.classification.models.classifiers import DEFAULTS, KINDS, SERIES, balance_weights, fit_classifier, read_classifier
+from ceiba.classification.models.classifiers import (
+    DEFAULTS,
+    KINDS,
+    SERIES,
+    balance_weights,
+    fit_classifier,
+    read_classifier,
+)
 from ceiba.errors import InputError
 
 QUICK = {"trees": 20, "rounds": 15, "steps": 300, "hidden": 16, "members": (("extra_trees", {"trees": 20}), "svm")}

@@ -71,7 +71,7 @@ def test_a_student_follows_its_teacher_where_nobody_labelled():
     features, codes = draw_rings(1500, 2)
     new, truth = draw_rings(2000, 3)
     teacher = fit_classifier("extra_trees", features, codes, seed=0, options={"trees": 60})
-    options = {"trees": 60, "hidden": (32,), "steps": 800, "trust": 1.0, "jitter": 0.05}
+    options = {"trees": 60, "hidden": (32,), "steps": 1500, "trust": 1.0, "jitter": 0.05}
     student = fit_classifier("distilled", features, codes, seed=0, options=options)
     taught, told = student.predict_proba(new), teacher.predict_proba(new)
     assert np.abs(taught - told).mean() < 0.08
@@ -83,7 +83,8 @@ def test_a_student_follows_its_teacher_where_nobody_labelled():
 def test_series_are_told_apart_by_time(kind):
     features, codes = draw_pulses(240, 4)
     new, truth = draw_pulses(120, 5)
-    options = {"dates": DATES, "epochs": 12, "batch": 40, "rate": 0.01, "dense": 16} | ({"filters": 8} if kind == "tempcnn" else {"width": 16})
+    own = {"filters": 8, "epochs": 10} if kind == "tempcnn" else {"width": 32, "epochs": 30}
+    options = {"dates": DATES, "batch": 40, "rate": 0.01, "dense": 16} | own
     model = fit_classifier(kind, features, codes, seed=1, options=options)
     share = model.predict_proba(new)
     assert share.dtype == np.float32 and share.sum(axis=1) == pytest.approx(1, abs=1e-5)
@@ -96,8 +97,8 @@ def test_series_are_told_apart_by_time(kind):
 
 def test_a_seed_decides_a_network_for_series():
     features, codes = draw_pulses(80, 6)
-    options = {"dates": DATES, "epochs": 1, "batch": 40, "filters": 4, "dense": 4}
-    first, again = (fit_classifier("tempcnn", features, codes, seed=1, options=options).to_bytes() for _ in range(2))
+    options = {"dates": DATES, "epochs": 1, "batch": 40, "width": 8, "heads": 2, "dense": 4}
+    first, again = (fit_classifier("lighttae", features, codes, seed=1, options=options).to_bytes() for _ in range(2))
     assert first == again
 
 
