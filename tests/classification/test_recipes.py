@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from ceiba.classification.features.recipes import list_recipes, load_recipe
+from ceiba.classification.features.recipes import list_recipes, load_recipe, load_without_radar
 from ceiba.classification.features.terrain import describe_terrain
 from ceiba.errors import CatalogError, InputError
+from ceiba.mosaics.geomedian import geomedian
 
 BANDS = ("blue", "green", "red", "red_edge_1", "red_edge_2", "red_edge_3", "nir", "nir_narrow", "swir_1", "swir_2")
 
@@ -14,9 +15,7 @@ BANDS = ("blue", "green", "red", "red_edge_1", "red_edge_2", "red_edge_3", "nir"
 def scenes(dates=30, height=9, width=11, seed=0):
     """Random reflectance of two years, a third of it clouded, one pixel never seen."""
     random = np.random.default_rng(seed)
-    days = np.datetime64("2017-01-05", "ns") + np.sort(random.choice(720, dates, replace=False)) * np.timedelta64(
-        1, "D"
-    )
+    days = np.datetime64("2017-01-05", "ns") + np.sort(random.choice(720, dates, replace=False)) * np.timedelta64(1, "D")
     shape = (dates, height, width)
     hidden = random.random(shape) < 0.35
     hidden[:, 0, 0] = True
@@ -30,11 +29,10 @@ def scenes(dates=30, height=9, width=11, seed=0):
 
 def ground(like, seed=1):
     random = np.random.default_rng(seed)
-    heights = xr.DataArray(
-        random.normal(500, 40, (like.sizes["y"], like.sizes["x"])), coords={"y": like.y, "x": like.x}
-    )
-    zones = heights.copy(data=random.integers(1, 6, heights.shape).astype("uint8"))
-    return describe_terrain(heights).assign(life_zone=zones)
+    heights = xr.DataArray(random.normal(500, 40, (like.sizes["y"], like.sizes["x"])), coords={"y": like.y, "x": like.x})
+    zones = heights.copy(data=random.integers(0, 5, heights.shape).astype("uint8"))
+    climate = {"annual_temperature": 30 - heights / 200, "annual_precipitation": 2 * heights}
+    return describe_terrain(heights).assign(climate | {"life_zone": zones})
 
 
 def radar(like, seed=2):
@@ -48,9 +46,7 @@ def radar(like, seed=2):
 def one_pixel(**series):
     """Scenes of one sample from lists of numbers of 1e-4."""
     dates = np.datetime64("2018-01-01", "ns") + np.arange(len(series["red"])) * np.timedelta64(16, "D")
-    values = {
-        name: (("time", "sample"), np.array(numbers, "float32")[:, None] * 1e-4) for name, numbers in series.items()
-    }
+    values = {name: (("time", "sample"), np.array(numbers, "float32")[:, None] * 1e-4) for name, numbers in series.items()}
     return xr.Dataset(values, coords={"time": dates})
 
 
@@ -75,9 +71,7 @@ def test_recipes_of_antares3_have_its_features():
     for name, size in sizes.items():
         assert len(load_recipe(name).features) == size
     assert load_recipe("landsat_8_madmex_002").name == "landsat_madmex_002"
-    assert {"swir1_mean", "ndvi_max", "ndmi_min", "aspect"} <= {
-        f.name for f in load_recipe("landsat_madmex_002").features
-    }
+    assert {"swir1_mean", "ndvi_max", "ndmi_min", "aspect"} <= {f.name for f in load_recipe("landsat_madmex_002").features}
     assert load_recipe("s2_20m_001").inputs == tuple(band for band in BANDS if band != "nir")
     assert load_recipe("landsat_madmex_002").table()["units"].tolist() == ["1e-4"] * 12 + ["m", "degree", "degree"]
 
@@ -175,12 +169,64 @@ def test_sentinel_2_takes_its_narrow_near_infrared():
     land = xr.Dataset({name: ("sample", [0.0]) for name in ("elevation", "slope", "aspect")})
     found = load_recipe("s2_20m_001").compute(seen, land).isel(sample=0)
     # NDVI 0.5 and 0.75, NDMI 0.5 and 0.4
-    expected = {
-        "nir_mean": 3250,
-        "re1_mean": 700,
-        "ndvi_mean": 6250,
-        "ndvi_max": 7500,
-        "ndmi_mean": 4500,
-        "ndmi_min": 4000,
-    }
+    expected = {"nir_mean": 3250, "re1_mean": 700, "ndvi_mean": 6250, "ndvi_max": 7500, "ndmi_mean": 4500, "ndmi_min": 4000}
     assert {name: float(found[name]) for name in expected} == expected
+
+
+def test_annual_features_are_those_of_the_mosaics():
+    """The geomedian is the product's, the percentiles are NumPy's, and a year is not confused with a season."""
+    seen = scenes()
+    found = load_recipe("ceiba_annual+ceiba_seasonal").compute(seen)
+    bands = seen[["blue", "green", "red", "nir", "swir_1", "swir_2"]]
+    mosaic = geomedian(bands, engine="numba")
+    rain = geomedian(bands.isel(time=np.isin(bands.time.dt.month, range(5, 11))), engine="numba")
+    for name in bands:
+        np.testing.assert_array_equal(found[f"{name}_geomedian"], mosaic[name])
+        np.testing.assert_array_equal(found[f"{name}_rain"], rain[name])
+    for name in ("emad", "smad", "bcmad"):
+        np.testing.assert_array_equal(found[name], mosaic[name])
+    np.testing.assert_array_equal(found["clear_count"], mosaic["count"])
+    ndmi = ((seen.nir - seen.swir_1) / (seen.nir + seen.swir_1)).values
+    with np.errstate(all="ignore"):
+        expected = np.nanpercentile(ndmi[:, 1:], [10, 50, 90], axis=0)
+    for name, values in zip(("ndmi_p10", "ndmi_p50", "ndmi_p90"), expected, strict=True):
+        np.testing.assert_allclose(found[name][1:], values, atol=1e-6)
+    index = (mosaic.nir - mosaic.swir_2) / (mosaic.nir + mosaic.swir_2)
+    np.testing.assert_allclose(found["nbr_geomedian"], index, atol=1e-6)
+
+
+def test_a_season_without_dates_is_missing():
+    seen = scenes()
+    wet = seen.isel(time=np.isin(seen.time.dt.month, [6, 7, 8]))
+    found = load_recipe("ceiba_seasonal").compute(wet)
+    assert np.isnan(found["nir_dry"]).all() and np.isnan(found["ndvi_dry"]).all()
+    assert np.isfinite(found["nir_rain"][1:]).all()
+
+
+def test_life_zones_are_columns_of_their_legend():
+    codes = xr.Dataset({"life_zone": ("sample", np.array([1, 3, 0, 4], "uint8"))})
+    found = load_recipe("life_zones").compute(None, codes).to_dataarray().values
+    none = [np.nan] * 4
+    np.testing.assert_array_equal(found.T, [[1, 0, 0, 0], [0, 0, 1, 0], none, [0, 0, 0, 1]])
+    assert len(load_recipe("life_zones:mexico_8").features) == 8
+    with pytest.raises(InputError, match=r"holds \[9.0\], which legend simulated_life_zones lacks"):
+        load_recipe("life_zones").compute(None, codes.where(codes != 3, 9))
+
+
+def test_radar_by_hand():
+    """The mean of 1 and 0.01 of power is 0.505, which is -2.967 dB; -20 and 0 dB lie 10 dB from their mean."""
+    days = np.array(["2020-01-01", "2020-01-13", "2020-01-25"], "datetime64[ns]")
+    echo = xr.Dataset({name: (("time", "sample"), [[0.0], [-20.0], [np.nan]]) for name in ("vv", "vh")}, coords={"time": days})
+    found = load_recipe("radar").compute(None, radar=echo)
+    np.testing.assert_allclose(found["vv_mean"], 10 * np.log10(0.505), rtol=1e-5)
+    np.testing.assert_allclose(found["vh_std"], 10, rtol=1e-6)
+
+
+def test_without_radar_scenes_the_recipe_is_another_by_name():
+    seen = scenes()
+    with pytest.raises(InputError, match=r"needs vv, vh of its radar; given: nothing"):
+        load_recipe("ceiba_annual+radar").compute(seen)
+    plain = load_without_radar("ceiba_annual+radar")
+    assert plain.name == "ceiba_annual" and not plain.radar
+    with pytest.raises(CatalogError, match=r"of radar alone"):
+        load_without_radar("radar")

@@ -7,15 +7,23 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from ceiba.classification.features.ground import classes_of_ground, ground_as_given
+from ceiba.classification.features.phenology import phenology
 from ceiba.classification.features.pixel_blocks import PixelBlock
-from ceiba.classification.features.schemas import Feature, Part, find_part, read_catalog
+from ceiba.classification.features.radar import radar_statistics
+from ceiba.classification.features.schemas import Feature, Part, find_part, part_groups, read_catalog
+from ceiba.classification.features.spectra import geomedian_spectra, percentiles, seasonal_geomedians
 from ceiba.classification.features.temporal_statistics import madmex_statistics
-from ceiba.classification.features.terrain import terrain_as_given, terrain_with_direction
+from ceiba.classification.features.terrain import terrain_with_direction
 from ceiba.errors import CatalogError, InputError
 
 STRIP_PX = 1 << 13  # pixels that are worked on at a time, so that what a part holds stays in the processor's cache
 FUNCTIONS: Mapping[str, Callable[[PixelBlock, Part], np.ndarray]] = {
-    function.__name__: function for function in (madmex_statistics, terrain_as_given, terrain_with_direction)
+    function.__name__: function
+    for function in (
+        madmex_statistics, geomedian_spectra, seasonal_geomedians, percentiles, phenology, radar_statistics,
+        terrain_with_direction, ground_as_given, classes_of_ground,
+    )  # fmt: skip
 }
 
 
@@ -197,14 +205,15 @@ class Recipe:
 def load_recipe(name: str) -> Recipe:
     """A recipe of ``catalogs/recipes.yml`` by its name, or several joined by ``+``, as "ceiba_annual+terrain".
 
+    "life_zones:LEGEND" takes the life zones of another legend than the catalogue's.
+
     Raises
     ------
     CatalogError
         Where there is no recipe of this name, or two of those joined give a feature of one name from different parts.
     """
     entries = [_find(single) for single in name.split("+")]
-    parts = tuple(dict.fromkeys(part for _, entry in entries for part in entry["parts"]))
-    found = tuple(find_part(part) for part in parts)
+    found = tuple(find_part(part) for part in dict.fromkeys(part for _, entry in entries for part in entry["parts"]))
     features = [feature.name for part in found for feature in part.features]
     twice = sorted({feature for feature in features if features.count(feature) > 1})
     if twice:
@@ -215,7 +224,18 @@ def load_recipe(name: str) -> Recipe:
     title = {language: " + ".join(entry["title"][language] for _, entry in entries) for language in ("es", "en")}
     source = "; ".join(dict.fromkeys(entry["source"] for _, entry in entries))
     clear = {product: tuple(classes) for _, entry in entries for product, classes in entry.get("clear", {}).items()}
-    return Recipe("+".join(single for single, _ in entries), title, source, found, clear)
+    return Recipe("+".join(dict.fromkeys(single for single, _ in entries)), title, source, found, clear)
+
+
+def load_without_radar(name: str) -> Recipe:
+    """The recipe without those of its members that read radar: "ceiba_annual+radar" becomes "ceiba_annual".
+
+    For places that have no radar scenes; the name of what is loaded says so. Raises :class:`CatalogError` where nothing is left.
+    """
+    members = [member for member in name.split("+") if not load_recipe(member).radar]
+    if not members:
+        raise CatalogError(f"recipe {name!r} is of radar alone; there is nothing to compute without it")
+    return load_recipe("+".join(members))
 
 
 def list_recipes() -> tuple[str, ...]:
@@ -225,9 +245,12 @@ def list_recipes() -> tuple[str, ...]:
 
 def _find(name: str) -> tuple[str, Mapping]:
     recipes = read_catalog()["recipes"]
+    plain, colon, legend = name.partition(":")
     for known, entry in recipes.items():
         if name == known or name in entry.get("also", ()):
             return known, entry
+        if plain == known and legend and any("legend" in group for part in entry["parts"] for group in part_groups(part)):
+            return name, {**entry, "parts": [f"{part}{colon}{legend}" for part in entry["parts"]]}
     raise CatalogError(f"there is no recipe {name!r}; catalogs/recipes.yml has {', '.join(recipes)}, which + joins")
 
 

@@ -85,25 +85,32 @@ def read_catalog() -> Mapping[str, Mapping]:
     return yaml.safe_load((project_root() / "catalogs" / "recipes.yml").read_text(encoding="utf-8"))
 
 
+def part_groups(name: str) -> list[Mapping]:
+    """The groups of features of a part, as ``catalogs/recipes.yml`` has them."""
+    return _entry(read_catalog(), "parts", name)["features"]
+
+
 @functools.cache
 def find_part(name: str) -> Part:
-    """A part of ``catalogs/recipes.yml``; raises :class:`CatalogError` where it, or what it names, is not there."""
+    """A part of ``catalogs/recipes.yml``, with ``part:legend`` of another legend.
+
+    Raises :class:`CatalogError` where it, or what it names, is not there.
+    """
     catalog = read_catalog()
-    entry = _entry(catalog, "parts", name)
+    plain, _, legend = name.partition(":")
+    entry = _entry(catalog, "parts", plain)
     features: list[Feature] = []
+    options = {key: value for key, value in entry.items() if key not in ("function", "features", "bands", "reads", "units")}
     for group in entry["features"]:
-        quantities = group["quantities"] if "quantities" in group else _classes(group["legend"])
+        if "legend" in group:
+            options["legend"] = legend or group["legend"]
+        quantities = group["quantities"] if "quantities" in group else _classes(entry["layer"], options["legend"])
         for statistic in group["statistics"]:
             features += [_feature(catalog, quantity, statistic, entry, group) for quantity in quantities]
     names = [feature.name for feature in features]
     if len(set(names)) != len(names):
         raise CatalogError(f"part {name!r} of catalogs/recipes.yml gives a feature twice: {', '.join(sorted(names))}")
-    options = {
-        key: value for key, value in entry.items() if key not in ("function", "features", "bands", "reads", "units")
-    }
-    return Part(
-        name, entry["function"], tuple(features), entry.get("bands", {}), tuple(entry.get("reads", ())), options
-    )
+    return Part(name, entry["function"], tuple(features), entry.get("bands", {}), tuple(entry.get("reads", ())), options)
 
 
 def _feature(catalog: Mapping, quantity: str | tuple, statistic: str, entry: Mapping, group: Mapping) -> Feature:
@@ -118,10 +125,10 @@ def _feature(catalog: Mapping, quantity: str | tuple, statistic: str, entry: Map
     return Feature(name, units, words, quantity, statistic, kind, about.get(kind, ""))
 
 
-def _classes(legend: str) -> list[tuple[str, int, dict[str, str]]]:
+def _classes(layer: str, legend: str) -> list[tuple[str, int, dict[str, str]]]:
     """A quantity for each class of a legend: the layer, the code, and the names of the class."""
     return [
-        ("life_zone", member.code, {language: member.label(language) for language in ("es", "en")})
+        (layer, member.code, {language: member.label(language) for language in ("es", "en")})
         for member in load_legend(legend).classes
     ]
 

@@ -36,15 +36,6 @@ def describe_terrain(elevation_m: xr.DataArray) -> xr.Dataset:
     return xr.Dataset({"elevation": elevation, "slope": slope, "aspect": aspect})
 
 
-def terrain_as_given(block: PixelBlock, part: Part) -> np.ndarray:
-    """Height, slope and aspect as antares3 took them: the aspect in degrees, so that 359 and 1 lie far apart.
-
-    antares3 computed them on SRTM of 90 m in degrees and took the nearest pixel, its -9999 (flat ground, edges) as a value;
-    here flat ground has aspect 0 and unknown ground is NaN. Dims ``(feature, pixel)``, float32.
-    """
-    return np.stack([np.asarray(block.ground[feature.source], np.float32) for feature in part.features])
-
-
 def terrain_with_direction(block: PixelBlock, part: Part) -> np.ndarray:
     """Height [m], slope [degree], sine and cosine of the aspect [1], both 0 on flat ground, which faces nowhere.
 
