@@ -1,6 +1,7 @@
 """Maps by blocks: the same map whatever the blocks, memory of a block, and borders of tiles that do not show."""
 
 import tracemalloc
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,8 +10,11 @@ from scipy import ndimage
 
 from ceiba.classification.maps.blocks import MapSettings, coarser_legends, coarser_maps, map_blocks, map_by_blocks
 from ceiba.classification.maps.prediction import map_land_cover, predict_probabilities
+from ceiba.classification.maps.trust import trust_bands
+from ceiba.classification.models.applicability import Applicability
 from ceiba.classification.models.calibration import Softening
 from ceiba.classification.models.classifiers import fit_classifier
+from ceiba.classification.models.conformal import LabelSets
 from ceiba.classification.models.land_cover_model import LandCoverModel
 from ceiba.errors import InputError
 from ceiba.legends import aggregate, load_legend
@@ -60,7 +64,9 @@ def test_without_smoothing_and_unit_it_is_the_plain_map(model, area):
     features, areas = area
     found = map_by_blocks(model, features, LEGEND, areas, settings=MapSettings(window_px=1), block_px=64)
     plain = map_land_cover(predict_probabilities(model, features, LEGEND))
-    xr.testing.assert_identical(found.drop_attrs(), plain.drop_attrs())
+    xr.testing.assert_identical(found[list(plain)].drop_attrs(), plain.drop_attrs())
+    # Neither label sets nor an area of applicability came with this model.
+    assert int(found["set_size"].max()) == int(found["applicable"].max()) == 0
 
 
 def test_tiles_with_a_halo_equal_the_whole_and_their_borders_do_not_show(model, area):
@@ -100,6 +106,19 @@ def test_second_and_third_class_beside_a_class_decided_elsewhere_by_hand():
     assert (bands["land_cover"], bands["second_class"], bands["third_class"]) == (20, 9, 4)
     wanted = [0.3, 0.45, 0.2, 0.15]
     assert [bands[n] for n in ("probability", "second_probability", "third_probability", "margin")] == pytest.approx(wanted)
+
+
+def test_label_sets_and_known_land_by_hand(model):
+    """Sets of all classes above 0.25; training at 0 with a reach of 1, a pixel at 0.9 is known land and one at 1.1 is not."""
+    shares = xr.DataArray(
+        np.array([[[0.5, 0.6, np.nan]], [[0.3, 0.2, np.nan]], [[0.2, 0.2, np.nan]]], dtype="float32"), dims=("class", "y", "x")
+    )
+    features = xr.Dataset({name: (("y", "x"), np.array([[0.9, 1.1, np.nan]]) * (name == "blue")) for name in NAMES})
+    reach = Applicability(np.zeros(4), np.ones(4), np.zeros((1, 4), dtype="float32"), 1.0, 1.0)
+    knowing = replace(model, sets=LabelSets("least_ambiguous", 0.9, 0.75), applicability=reach)
+    found = trust_bands(knowing, features, shares)
+    assert found["set_size"].values.tolist() == [[2, 1, 0]]
+    assert found["applicable"].values.tolist() == [[1, 2, 0]]
 
 
 def test_memory_is_that_of_a_block(model):

@@ -1,11 +1,14 @@
 """Figures and tables that the classification notebooks show, worded in both languages."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import xarray as xr
 from matplotlib.axes import Axes
+from matplotlib.colors import ListedColormap
+from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from ceiba import labels
@@ -168,6 +171,34 @@ def draw_range(
     low, high = limits
     image = axes.imshow(values, extent=_extent(values), cmap=colormap, vmin=low, vmax=high, interpolation="nearest")
     axes.figure.colorbar(image, ax=axes, shrink=0.8).set_label(two_lines(label), fontsize=8)
+    _name_axes(axes)
+
+
+def draw_coarser(land_cover: xr.Dataset, coarser: Sequence[Legend]) -> Figure:
+    """A map a coarser legend below each other, from bands ``land_cover_<number of classes>``."""
+    figure, axes = plt.subplots(len(coarser), figsize=(11, 5 * len(coarser)), squeeze=False, layout="constrained")
+    for place, legend in zip(axes[:, 0], coarser, strict=True):
+        draw_land_cover(place, land_cover[f"land_cover_{len(legend)}"], legend)
+    figure.suptitle(labels.both("classification.coarser_title"))
+    return figure
+
+
+def draw_counts(axes: Axes, values: xr.DataArray, *, label: str) -> None:
+    """A band of whole numbers with its color bar, 0 is no data; ``label`` is the key of its text."""
+    image = axes.imshow(values.where(values > 0), extent=_extent(values), cmap="magma_r", vmin=1, interpolation="nearest")
+    axes.figure.colorbar(image, ax=axes, shrink=0.8).set_label(two_lines(label), fontsize=8)
+    _name_axes(axes)
+
+
+def draw_applicable(axes: Axes, applicable: xr.DataArray) -> None:
+    """Area of applicability of a model: 1 within, 2 beyond, 0 no data."""
+    words = {1: "classification.applicable_within", 2: "classification.applicable_beyond"}
+    colors = {1: "#56b4e9", 2: "#d55e00"}
+    shown = applicable.where(applicable > 0)
+    axes.imshow(shown, extent=_extent(applicable), cmap=ListedColormap(list(colors.values())), vmin=1, vmax=2, interpolation="nearest")
+    patches = [Patch(facecolor=colors[code], label=two_lines(words[code])) for code in words]
+    axes.legend(handles=patches, loc="upper left", bbox_to_anchor=(1.01, 1.0), fontsize=7, frameon=False)
+    axes.set_title(two_lines("classification.applicable_title"), fontsize=9)
     _name_axes(axes)
 
 

@@ -9,11 +9,13 @@ import xarray as xr
 from ceiba.classification.maps import minimum_unit, smoothing
 from ceiba.classification.maps.hierarchy import FIRST, decide_coherently
 from ceiba.classification.maps.prediction import map_land_cover, predict_probabilities
+from ceiba.classification.maps.trust import trust_bands
 from ceiba.classification.models.land_cover_model import LandCoverModel
 from ceiba.errors import InputError
 from ceiba.legends import Legend, load_legend
 
 BLOCK_PX = 512
+COARSER_BANDS = {17: "land_cover_17", 8: "land_cover_8"}
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,8 @@ def map_blocks(
     Yields
     ------
     tuple
-        Rows, columns and the bands of :func:`ceiba.classification.maps.prediction.map_land_cover` there.
+        Rows, columns and the bands of :func:`ceiba.classification.maps.prediction.map_land_cover` and
+        :func:`ceiba.classification.maps.trust.trust_bands` there.
     """
     settings = settings or MapSettings()
     if block_px < 1:
@@ -95,7 +98,8 @@ def map_blocks(
         for left in range(0, width, block_px):
             rows, columns = slice(top, min(top + block_px, height)), slice(left, min(left + block_px, width))
             around = _widen(rows, halo, height), _widen(columns, halo, width)
-            probabilities = predict_probabilities(model, features.isel(y=around[0], x=around[1]).compute(), legend)
+            near = features.isel(y=around[0], x=around[1]).compute()
+            probabilities = predict_probabilities(model, near, legend)
             smooth = smoothing.smooth_probabilities(
                 probabilities, window_px=settings.window_px, share=settings.share, smoothness=settings.smoothness
             )
@@ -108,7 +112,9 @@ def map_blocks(
                     codes, smooth, areas_ha[wider], unit_ha=settings.unit_ha, kept=linear
                 ).values
             inner = _within(rows, wider[0]), _within(columns, wider[1])
-            yield rows, columns, map_land_cover(smooth.isel(y=inner[0], x=inner[1]), decided[inner])
+            own = {"y": _within(rows, around[0]), "x": _within(columns, around[1])}
+            trust = trust_bands(model, near.isel(own), probabilities.isel(own))
+            yield rows, columns, map_land_cover(smooth.isel(y=inner[0], x=inner[1]), decided[inner]).merge(trust)
 
 
 def map_by_blocks(
@@ -141,6 +147,19 @@ def coarser_maps(land_cover: xr.DataArray, legend: Legend, coarser: Sequence[Leg
             table[code] = parent
         tables[above.name] = land_cover.copy(data=table[land_cover.values]).assign_attrs(units="class")
     return tables
+
+
+def coarser_bands(land_cover: xr.DataArray, legend: Legend, coarser: Sequence[Legend]) -> dict[str, xr.DataArray]:
+    """:func:`coarser_maps` by band of the product, without data where ``legend`` has no such parents.
+
+    Raises :class:`InputError` where a coarser legend has a number of classes for which the product has no band.
+    """
+    bands = {name: xr.zeros_like(land_cover).assign_attrs(units="class") for name in COARSER_BANDS.values()}
+    strange = [above.name for above in coarser if len(above) not in COARSER_BANDS]
+    if strange:
+        raise InputError(f"no band for coarser legends {strange}; there are bands of {list(COARSER_BANDS)} classes")
+    maps = coarser_maps(land_cover, legend, coarser)
+    return bands | {COARSER_BANDS[len(above)]: maps[above.name] for above in coarser}
 
 
 def _widen(part: slice, by: int, length: int) -> slice:

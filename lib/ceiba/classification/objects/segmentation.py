@@ -6,6 +6,7 @@ across any seam. That looks two cells far: a tile with a halo of two whole cells
 for pixel and number for number. The price: a segment never spans more than two cells, and at seams more segments end than inside.
 """
 
+import warnings
 from collections.abc import Callable
 
 import numpy as np
@@ -24,7 +25,7 @@ MERGED_FROM = 4  # region merging begins with segments so many times smaller
 def segment_objects(
     features: xr.Dataset,
     *,
-    method: str = "region_merging",
+    method: str = "felzenszwalb",
     pixels_a_segment: int = PIXELS_A_SEGMENT,
     cell_px: int = CELL_PX,
     origin: tuple[int, int] = (0, 0),
@@ -117,7 +118,10 @@ def _slic(stack: np.ndarray, pixels_a_segment: int) -> np.ndarray:
 def _felzenszwalb(stack: np.ndarray, pixels_a_segment: int) -> np.ndarray:
     # The scale grows with the size aimed at; segments under half of it join the nearest.
     smallest = max(2, pixels_a_segment // 2)
-    return segmentation.felzenszwalb(stack, scale=pixels_a_segment / 10, sigma=0.0, min_size=smallest, channel_axis=-1)
+    with warnings.catch_warnings():
+        # It asks whether other than three channels are meant: they are.
+        warnings.filterwarnings("ignore", message="Got image with third dimension", category=RuntimeWarning)
+        return segmentation.felzenszwalb(stack, scale=pixels_a_segment / 10, sigma=0.0, min_size=smallest, channel_axis=-1)
 
 
 def _region_merging(stack: np.ndarray, pixels_a_segment: int) -> np.ndarray:
