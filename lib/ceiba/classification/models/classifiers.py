@@ -150,7 +150,8 @@ def fit_classifier(
     sample_weight
         Weight of each sample, dims ``(sample,)``, see :func:`balance_weights`; all alike where it is None.
     options
-        Replaces some of :data:`DEFAULTS` of the kind.
+        Replaces some of :data:`DEFAULTS` of the kind. Members of an ensemble are kinds, or pairs of a kind and its options;
+        ``dates`` says that features are series of so many dates, one band after another.
 
     Raises
     ------
