@@ -1,8 +1,5 @@
 """Classifiers on published samples of Mato Grosso, in small; tests/benchmarks/bench_land_cover_models.py measures whole."""
 
-import time
-
-import numpy as np
 import pandas as pd
 import pytest
 from sklearn.ensemble import RandomForestClassifier
@@ -31,17 +28,11 @@ def test_the_ensemble_tells_the_classes_of_mato_grosso_apart(fold):
     assert (model.classes[model.predict_proba(new).argmax(axis=1)] == truth).mean() > 0.96
 
 
-def test_a_distilled_network_maps_faster_than_a_forest_and_no_worse(fold):
-    """Time of the processor; a map of whole series, of which scikit-learn's forest is asked in the same process."""
+def test_a_distilled_network_is_no_worse_than_a_forest(fold):
+    """Within 1.5 points on a fold of 368 samples; how much faster it is, the benchmark measures on a quiet machine."""
     features, codes, new, truth = fold
     forest = RandomForestClassifier(100, random_state=0, n_jobs=1).fit(features, codes)
     options = {"steps": 1500, "copies": 2}
     network = fit_classifier("distilled", features, codes, seed=0, options=options)
     taught = network.classes[network.predict_proba(new).argmax(axis=1)]
     assert (taught == truth).mean() > (forest.predict(new) == truth).mean() - 0.015
-    pixels, seconds = np.tile(new, (25, 1)), []
-    for model in (forest, network):
-        start = time.process_time()
-        model.predict_proba(pixels)
-        seconds.append(time.process_time() - start)
-    assert seconds[0] > 3 * seconds[1]
