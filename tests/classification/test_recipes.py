@@ -1,5 +1,7 @@
 """Recipes: antares3's against values worked by hand and NumPy, and what a sample sees equal to what its pixel has in the map."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -230,3 +232,19 @@ def test_without_radar_scenes_the_recipe_is_another_by_name():
     assert plain.name == "ceiba_annual" and not plain.radar
     with pytest.raises(CatalogError, match=r"of radar alone"):
         load_without_radar("radar")
+
+
+def test_no_copy_of_the_scenes_is_made():
+    """Of a series of many dates no more than a strip is held beside the scenes and the result."""
+    recipe, seen = load_recipe("landsat_madmex_002"), scenes(dates=60, height=200, width=250)
+    land = ground(seen)
+    recipe.compute(seen.isel(x=slice(3)), land.isel(x=slice(3)))
+    before = {name: seen[name].copy(deep=True) for name in recipe.inputs}
+    tracemalloc.start()
+    found = recipe.compute(seen, land)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    input_bytes = sum(seen[name].nbytes for name in recipe.inputs)
+    assert peak < sum(layer.nbytes for layer in found.data_vars.values()) + 0.4 * input_bytes
+    for name, band in before.items():
+        xr.testing.assert_identical(seen[name], band)

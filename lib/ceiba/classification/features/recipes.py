@@ -153,7 +153,7 @@ class Recipe:
         if len(set(map(frozenset, places.values()))) > 1:
             raise InputError(f"recipe {self.name} needs all layers on the same dims; given: {places}")
         try:
-            aligned = xr.align(*(layer.reset_coords(drop=True) for layer in found.values()), join="exact")
+            aligned = xr.align(*(layer.reset_coords(drop=True) for layer in found.values()), join="exact", copy=False)
         except ValueError as error:
             raise InputError(f"what recipe {self.name} was given is not on one grid: {error}") from error
         first = next(iter(places.values()))
