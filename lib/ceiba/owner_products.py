@@ -33,7 +33,7 @@ class OwnerProduct:
     period
         The year of a map, or the first and last year of a change.
     input_years
-        Years of scenes that a map is made of; of a change, the input years of its two maps as one span.
+        Years of scenes that a map is made of; of a change, all years from its first to its last.
     maps_added
         Years of a change for which the tables ask no map of their own.
     """
@@ -72,8 +72,7 @@ def list_owner_products(tables: ProductTables | None = None) -> list[OwnerProduc
                 ends = (period.first_year, period.last_year)
                 without = tuple(year for year in ends if year not in tables.land_cover[sensor].get(country, {}))
                 added |= {(sensor, country, year): None for year in without}
-                span = Period(tables.map_years(sensor, country, ends[0]).first_year, ends[1])
-                rows.append((CHANGE, sensor, country, period, span, without))
+                rows.append((CHANGE, sensor, country, period, period, without))
     products = [
         OwnerProduct(number, content, sensor, tables.resolution_m[content][sensor], *rest)
         for number, (content, sensor, *rest) in enumerate(rows, start=1)

@@ -32,7 +32,7 @@ def test_maps_name_their_input_years():
     maps = {each.period.last_year: str(each.input_years) for each in of(LAND_COVER, "landsat", "colombia")}
     assert maps == {2000: "1997--2000", 2004: "2001--2004", 2008: "2005--2008", 2013: "2010--2013", 2018: "2015--2018"}
     changes = {str(each.period): str(each.input_years) for each in of(CHANGE, "landsat", "mexico")}
-    assert changes["1996--1999"] == "1995--1999" and changes["2014--2017"] == "2014--2017"
+    assert changes["1996--1999"] == "1996--1999" and changes["2014--2017"] == "2014--2017"
 
 
 def test_change_years_without_a_map_of_their_own_add_one():
