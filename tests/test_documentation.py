@@ -45,7 +45,7 @@ def test_commands_and_options_exist(page):
 
     root = typer.main.get_command(app)
     for line in read(page).splitlines():
-        for called in re.findall(r"\bceiba ((?:area |review )?[a-z]+)\b(?=[^.]*)", line):
+        for called in re.findall(r"\bceiba ((?:area |review |legend )?[a-z]+)\b(?=[^.]*)", line):
             if not re.search(rf"(`|/bin/)ceiba {called}", line):
                 continue
             command = root
