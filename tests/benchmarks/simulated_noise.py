@@ -3,10 +3,12 @@
     python tests/benchmarks/simulated_noise.py
 
 Prints every setting of the grid with its accuracy of 31, 17 and 8 classes (parents of the decision among 31), the nearest last.
-It never sees another recipe, and none of the seeds that the published figures are of. Its result stands in ``CountrySettings``.
+It never sees another recipe, none of the seeds of development, and none of those that the published figures are of. Its result
+stands in ``CountrySettings``.
 
-What it gave on the four seeds of development, blocks apart: 3.2, 1.4, 1.6 -> 69.7 / 74.9 / 80.1 %; 3.4, 1.5, 1.7 -> 69.2 / 74.2 / 79.4 %,
-the nearest; 3.6, 1.6, 1.9 lies below. With all three at 1 (the classes as the traits table has them) 82 / 86 / 91 %.
+What it gave on the mean of twelve seeds of its own (11 to 22), blocks apart, for variation, sister and cousin distance:
+3.4, 1.5, 1.7 -> 69.6 / 75.7 / 80.0 %; 3.4, 1.6, 1.6 -> 69.6 / 74.7 / 79.8 %; 3.4, 1.7, 1.5 -> 69.4 / 74.0 / 79.7 %, the nearest.
+Countries differ by a standard deviation of 3.5 / 3.3 / 2.5 %, so that the mean is known to about 1 %.
 """
 
 import dataclasses
@@ -16,7 +18,7 @@ import numpy as np
 import xarray as xr
 from bench_land_cover_simulated import (
     BASELINE,
-    DEVELOPMENT_SEEDS,
+    NOISE_SEEDS,
     POINTS,
     SCIKIT_LEARN,
     YEAR,
@@ -32,14 +34,14 @@ from ceiba.simulation.country_samples import WINDOW_PX, draw_labels, split_block
 from ceiba.simulation.country_series import land_cover_series
 
 TARGETS = (0.69, 0.74, 0.80)
-GRID = ((1.0, 1.0, 1.0), (3.2, 1.4, 1.6), (3.4, 1.5, 1.7), (3.6, 1.6, 1.9))
+GRID = ((3.4, 1.5, 1.7), (3.4, 1.6, 1.6), (3.4, 1.7, 1.5))
 EVERY_PX = 5  # of the pixels of the test windows
 
 
 def main() -> None:
     """Print the grid, the setting nearest to the targets last."""
     settings = [CountrySettings(variation=v, sister_distance=s, cousin_distance=c) for v, s, c in GRID]
-    scores = np.mean([list(baseline_accuracies(seed, settings)) for seed in DEVELOPMENT_SEEDS], axis=0)
+    scores = np.mean([list(baseline_accuracies(seed, settings)) for seed in NOISE_SEEDS], axis=0)
     distance = np.sum((scores - np.array(TARGETS)) ** 2, axis=1)
     for place in np.argsort(-distance):
         print(GRID[place], np.round(100 * scores[place], 1))
