@@ -10,6 +10,7 @@ from ceiba.classification.features.recipes import list_recipes, load_recipe, loa
 from ceiba.classification.features.terrain import describe_terrain
 from ceiba.errors import CatalogError, InputError
 from ceiba.mosaics.geomedian import geomedian
+from ceiba.products import load_definitions
 
 BANDS = ("blue", "green", "red", "red_edge_1", "red_edge_2", "red_edge_3", "nir", "nir_narrow", "swir_1", "swir_2")
 
@@ -248,3 +249,13 @@ def test_no_copy_of_the_scenes_is_made():
     assert peak < sum(layer.nbytes for layer in found.data_vars.values()) + 0.4 * input_bytes
     for name, band in before.items():
         xr.testing.assert_identical(seen[name], band)
+
+
+def test_products_of_recipes_hold_what_the_recipe_declares():
+    made = [each for each in load_definitions().values() if "recipe" in each.when]
+    assert made
+    for definition in made:
+        recipe = load_recipe(definition.when["recipe"])
+        declared = [(feature.name, feature.units, dict(feature.title)) for feature in recipe.features]
+        assert [(band.name, band.units, dict(band.title)) for band in definition.measurements] == declared
+        assert ("dem" in {rule.name for rule in definition.inputs}) == bool(recipe.ground)

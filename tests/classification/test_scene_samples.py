@@ -11,6 +11,8 @@ from rasterio.windows import Window
 
 from ceiba.ard.stack_blocks import StackBlock
 from ceiba.classification.features.recipes import list_recipes, load_recipe
+from ceiba.classification.features.scene_features import features_of_stack
+from ceiba.classification.features.terrain import describe_terrain
 from ceiba.classification.samples.points import extract_features, locate, read_samples
 from ceiba.classification.samples.polygons import samples_of_labels
 from ceiba.classification.samples.scene_samples import extract_from_stack, in_season, recipe_of_year
@@ -31,12 +33,12 @@ class TwoBlocks:
         self.clear = random.random((len(DATES), *GEOBOX.shape)) < 0.7
         self.clear[3, :, 20:] = False
 
-    def blocks(self):
+    def blocks(self, *, block_bytes=0):
         return [Window(0, 0, 20, GEOBOX.height), Window(20, 0, GEOBOX.width - 20, GEOBOX.height)]
 
-    def read(self, window):
+    def read(self, window, *, all_dates=False):
         rows, columns = window.toslices()
-        reaching = np.flatnonzero(self.clear[:, rows, columns].any(axis=(1, 2)))
+        reaching = np.flatnonzero(self.clear[:, rows, columns].any(axis=(1, 2)) | all_dates)
         count = len(reaching)
         return StackBlock(
             bands=self.bands[:, reaching, rows, columns],
@@ -114,3 +116,22 @@ def test_what_is_missing_is_named():
         extract_from_stack(stack, samples_of("points"), recipe, terrain=other)
     with pytest.raises(InputError, match="no scene from 2030-01-01"):
         in_season(stack.series(), 2030)
+
+
+def test_a_tile_by_blocks_is_the_tile_in_one_piece():
+    """Its terrain lies where it belongs, and what is missing or lies elsewhere is named."""
+    recipe = load_recipe("landsat_madmex_002")
+    stack = TwoBlocks(recipe.inputs)
+    heights = np.random.default_rng(6).normal(500, 40, GEOBOX.shape).astype("float32")
+    terrain = describe_terrain(wrap_xr(heights, GEOBOX))
+    found, whole = features_of_stack(stack, recipe, terrain), recipe.compute(stack.series(), terrain)
+    assert found.odc.geobox == GEOBOX
+    for name in whole:
+        np.testing.assert_array_equal(found[name], whole[name])
+        assert found[name].attrs["units"] == whole[name].attrs["units"]
+    with pytest.raises(InputError, match=r"opened without red_edge_1"):
+        features_of_stack(stack, load_recipe("s2_20m_001"), terrain)
+    with pytest.raises(InputError, match=r"another grid than the scenes"):
+        features_of_stack(stack, recipe, terrain.isel(x=slice(1, None)))
+    with pytest.raises(InputError, match=r"needs elevation, slope, aspect of its terrain; given: nothing"):
+        features_of_stack(stack, recipe)

@@ -17,6 +17,7 @@ from odc.geo.xr import xr_coords
 from rasterio.windows import Window
 from tqdm.auto import tqdm
 
+from ceiba.ard.stack_blocks import StackBlock
 from ceiba.ard.stacks import BLOCK_BYTES, BLOCK_PX, CACHE_MB, SceneStack
 from ceiba.config import Config
 from ceiba.mosaics.geomedian import STATISTICS, TOLERANCE, choose_engine, geomedian_of_arrays
@@ -123,17 +124,34 @@ def reduce_stack(
     xr.Dataset
         The layers of ``reduce``, with its attributes, dims ``(y, x)``.
     """
-    # what the layers are called, and of what type, is seen on one pixel with all its dates
-    bands, clear = stack.read(Window(0, 0, 1, 1), all_dates=True).as_dataset()
-    pixel = reduce(bands, clear)
     # scenes stored in several ways, or adjusted to one sensor, come as floats, twice as large as what is stored
+    bands, _ = stack.read(Window(0, 0, 1, 1), all_dates=True).as_dataset()
     is_float = any(band.dtype.kind == "f" for band in bands.data_vars.values())
-    windows = stack.blocks(block_bytes=block_bytes // 2 if is_float else block_bytes)
+
+    def reduce_block(block: StackBlock) -> xr.Dataset:
+        return reduce(*block.as_dataset())
+
+    options = {"block_bytes": block_bytes // 2 if is_float else block_bytes, "folder": folder}
+    return reduce_blocks_of_stack(stack, reduce_block, threads=threads, **options)
+
+
+def reduce_blocks_of_stack(
+    stack: SceneStack,
+    reduce: Callable[[StackBlock], xr.Dataset],
+    *,
+    threads: int = 1,
+    block_bytes: int = BLOCK_BYTES,
+    folder: Path | None = None,
+) -> xr.Dataset:
+    """As :func:`reduce_stack`, with a ``reduce`` that takes a block as it was read, with all dates of the stack."""
+    # what the layers are called, and of what type, is seen on one pixel with all its dates
+    pixel = reduce(stack.read(Window(0, 0, 1, 1), all_dates=True))
+    windows = stack.blocks(block_bytes=block_bytes)
     types = {str(name): layer.dtype for name, layer in pixel.data_vars.items()}
     attrs = {str(name): dict(layer.attrs) for name, layer in pixel.data_vars.items()}
 
     def compute(window: Window) -> np.ndarray:
-        layers = reduce(*stack.read(window, all_dates=True).as_dataset())
+        layers = reduce(stack.read(window, all_dates=True))
         return np.stack([layers[name].values.astype(np.float32) for name in types])
 
     return _assemble(compute, stack, windows, types, attrs, threads, folder).assign_attrs(pixel.attrs)
