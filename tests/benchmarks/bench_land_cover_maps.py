@@ -22,7 +22,7 @@ from ceiba.simulation.country_series import block_series
 
 LEGEND = load_legend("mexico_31")
 COARSER = (load_legend("mexico_17"), load_legend("mexico_8"))
-SIDE_PX, BLOCK_PX, SAMPLES, TILE_PX = 256, 64, 2500, 64
+SIDE_PX, BLOCK_PX, SAMPLES, TILE_PX = 192, 64, 2000, 64
 # Settings are chosen on the first countries; the effect that is told is that on the others.
 CHOOSING, TELLING = (101, 102), (103, 104)
 TRIED = {
@@ -30,14 +30,10 @@ TRIED = {
     "coarse first": MapSettings(window_px=1, first="coarse"),
     "smoothing 5, 5": MapSettings(window_px=5, smoothness=5.0),
     "smoothing 5, 20": MapSettings(window_px=5, smoothness=20.0),
-    "smoothing 7, 5": MapSettings(window_px=7, smoothness=5.0),
     "smoothing 7, 20": MapSettings(window_px=7, smoothness=20.0),
     "smoothing 5, 5, all neighbors": MapSettings(window_px=5, smoothness=5.0, share=1.0),
     "unit 0.5 ha": MapSettings(window_px=1, unit_ha=0.5),
-    "unit 1 ha": MapSettings(window_px=1, unit_ha=1.0),
     "smoothing 5, 5, unit 0.5 ha": MapSettings(window_px=5, smoothness=5.0, unit_ha=0.5),
-    "smoothing 5, 5, unit 1 ha": MapSettings(window_px=5, smoothness=5.0, unit_ha=1.0),
-    "smoothing 5, 20, unit 1 ha": MapSettings(window_px=5, smoothness=20.0, unit_ha=1.0),
 }
 MEMORY_SIDE_PX, MEMORY_FEATURES = 4000, 40
 
