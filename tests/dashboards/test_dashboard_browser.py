@@ -2,7 +2,7 @@
 
 import io
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -114,6 +114,36 @@ def drawn_colors(canvas) -> int:
     return len(np.unique(np.asarray(picture).reshape(-1, 3), axis=0))
 
 
+def click_until(page, canvas, *, across: float, down: float, changed: Callable[[], bool]) -> None:
+    """Click a point of a figure, given as shares of its width and height, again and again until what depends on it has changed.
+
+    On a busy machine the first click may come before the server follows the figure.
+    """
+    deadline = PATIENCE_MS
+    while deadline > 0:
+        canvas.scroll_into_view_if_needed()
+        box = canvas.bounding_box()
+        page.mouse.click(box["x"] + box["width"] * across, box["y"] + box["height"] * down)
+        for _ in range(10):
+            page.wait_for_timeout(500)
+            if changed():
+                return
+        deadline -= 5_000
+    pytest.fail(f"nothing changed after clicks at {across:.0%}, {down:.0%} of the figure")
+
+
+def wait_for_other_picture(page, canvas, before: bytes) -> bytes:
+    """Wait until a figure looks otherwise than ``before``; what it looks like then."""
+    deadline = PATIENCE_MS
+    while deadline > 0:
+        page.wait_for_timeout(500)
+        after = canvas.screenshot()
+        if after != before:
+            return after
+        deadline -= 500
+    pytest.fail("the figure stays as it was")
+
+
 def choose(page, label: str, option: str) -> None:
     page.get_by_label(label, exact=True).select_option(label=option)
 
@@ -172,14 +202,12 @@ def test_year_slider_and_click_change_what_is_shown(open_page):
     handle.focus()
     page.keyboard.press("Home")
     page.get_by_text("2018", exact=True).first.wait_for()
-    page.wait_for_timeout(3000)
+    wait_for_other_picture(page, map_canvas, before)
+    page.wait_for_timeout(3000)  # until whatever else is drawn anew for the year stands
     after = map_canvas.screenshot()
-    assert before != after, "another year, another map"
     assert map_canvas.bounding_box()["height"] > 200, "the map keeps its height"
-    box = map_canvas.bounding_box()
-    page.mouse.click(box["x"] + box["width"] * 0.25, box["y"] + box["height"] * 0.75)
-    page.wait_for_timeout(3000)
-    assert map_canvas.screenshot() != after, "the ring moves to the point that was clicked"
+    # The ring moves to the point that was clicked.
+    click_until(page, map_canvas, across=0.25, down=0.75, changed=lambda: map_canvas.screenshot() != after)
     watched.verify()
 
 
@@ -208,10 +236,8 @@ def test_reactions_follow_choices_and_lead_to_the_app_and_back(open_page, served
     assert all(line.startswith("land,ndvi,8") for line in lines[1:]) and len(lines) > 3
     hexagons = page.locator("canvas").first
     before = page.get_by_text("En esta celda gusta").inner_text()
-    hexagons.scroll_into_view_if_needed()
-    box = hexagons.bounding_box()
-    page.mouse.click(box["x"] + box["width"] * 0.8, box["y"] + box["height"] * 0.3)
-    page.get_by_text(before, exact=True).wait_for(state="detached")
+    shown = page.get_by_text(before, exact=True)
+    click_until(page, hexagons, across=0.8, down=0.3, changed=lambda: shown.count() == 0)
     page.get_by_text("English", exact=True).click()
     page.get_by_text("Map of the published reactions").wait_for()
     choose(page, "Product", "Land cover")

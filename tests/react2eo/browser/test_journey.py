@@ -229,7 +229,7 @@ def test_twenty_years_without_a_blank_frame(open_profile):
     page = profile.open("/#region=land&layer=ndvi")
     wait_until_whole(page)
     page.locator("#handle").click()
-    page.locator("#speed input[value='2']").check(force=True)
+    page.locator("#speed input[value='2']").check()  # waits until the sheet stands still
     page.keyboard.press("Escape")
     page.wait_for_timeout(300)
     inner = page.evaluate(INNER_PART)
