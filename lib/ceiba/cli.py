@@ -145,6 +145,8 @@ def plan(
 ) -> None:
     """Show what would run: units done, ready and waiting for inputs, with time, memory, storage and cost against a budget."""
     if tables:
+        if targets or years or set_ or budget is not None or units:
+            raise ParameterError("--tables plans whole tables: beside it stand --area, --tiles and --csv alone")
         plan_owner_tables(area or ["mexico", "colombia"], split(tiles), csv)
         return
     from ceiba import plan_tables
@@ -172,12 +174,12 @@ def plan_owner_tables(areas: list[str], tiles: list[str], csv: Path | None) -> N
     """Print the maps of the owner's tables of some areas, and what each still needs."""
     from ceiba import owner_products
 
-    countries = owner_products.countries_of(areas)
-    products = [each for each in owner_products.list_owner_products() if each.country in countries]
+    products = owner_products.owner_products_of(areas)
     console.print(owner_products.owner_table(owner_products.estimate_owner_products(products, tiles=tiles)))
-    console.print("A row with + is an annual map that no table asks for, but a change needs.")
+    console.print("A row with + is an annual map that no table asks for, but a change needs. CPU hours are those of the map alone.")
     if csv:
-        console.print(f"{owner_products.write_owner_products(csv, products)} maps and their commands in {csv}")
+        console.print(f"{owner_products.write_owner_products(csv, products)} maps and their commands in {csv}", soft_wrap=True)
+        console.print("Run a column of commands from top to bottom before the next one; what is done is not done again.")
 
 
 @app.command()

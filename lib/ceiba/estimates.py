@@ -186,7 +186,7 @@ def unit_cost(unit: Unit, reads: float) -> tuple[float, float, float]:
     cpu, memory, storage = KERNEL_CPU_S, 0.0, 0.0
     left, bottom, right, top = unit.tile.bounds
     for definition in unit.products:
-        size = definition.resolution_m
+        size = definition.resolution_m or setting_resolution_m(unit, definition)
         megapixels = (right - left) * (top - bottom) / size**2 / 1e6 if size else 0.0
         stack = reads / MEASURED_LOOKS if reads and reads_scenes(definition) else 1.0
         cpu += definition.cost.get("cpu_s", 0) + definition.cost.get("cpu_s_per_mpx", 0) * megapixels * stack
@@ -198,6 +198,12 @@ def unit_cost(unit: Unit, reads: float) -> tuple[float, float, float]:
             storage += megapixels * 1e6 * width * COMPRESSION
         storage += definition.cost.get("storage_mb", 0) * 1e6
     return cpu, memory, storage
+
+
+def setting_resolution_m(unit: Unit, definition: ProductDefinition) -> float:
+    """Pixel size of a product that takes it from the settings of the place, 0 of one without pixels or of a whole place."""
+    names = [name for name in unit.settings if name.endswith("resolution_m")] if definition.per.startswith("tile") else []
+    return float(unit.settings[names[0]]) if names else 0.0
 
 
 def reads_scenes(definition: ProductDefinition) -> bool:

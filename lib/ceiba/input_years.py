@@ -63,7 +63,6 @@ class ProductTables:
         row = rows[min((named for named in rows if named > year), default=max(rows))]
         return Period(year - (row.last_year - row.first_year), year)
 
-
     def map_years(self, sensor: str, table: str, year: int) -> Period:
         """Input years of the map of a year: those of its row, the year alone where the table has no row of it.
 
@@ -72,6 +71,19 @@ class ProductTables:
         if sensor not in self.land_cover:
             raise CatalogError(f"no sensor {sensor!r} among the product tables; there are {', '.join(self.land_cover)}")
         return self.land_cover[sensor].get(table, {}).get(year, Period(year, year))
+
+    def mosaic_years(self, sensor: str, table: str, year: int) -> tuple[int, ...]:
+        """Years whose annual mosaics the map of a year is told from: its input years, without thin ones that reach beyond them.
+
+        The mosaic of a thin year is made of scenes of earlier years too. Where the map's own year is thin, its mosaic holds all
+        input years by itself; another thin year is left out where its scenes are older than the first input year, so that a map
+        never holds scenes of other years than the table names. Raises :class:`CatalogError` where there is no such sensor.
+        """
+        row = self.map_years(sensor, table, year)
+        scenes = next(name for name, of in self.sensors.items() if of == sensor)
+        oldest = {each: self.input_years(table, scenes, Period(each, each)).first_year for each in row.years}
+        within = tuple(each for each in row.years if oldest[each] >= row.first_year)
+        return within or (year,)
 
 
 @functools.cache

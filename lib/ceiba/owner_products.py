@@ -2,20 +2,27 @@
 
 import csv
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from rich.table import Column, Table
 
-from ceiba.errors import StoreError
+from ceiba.catalog import find_source
+from ceiba.errors import AreaError, StoreError
 from ceiba.estimates import DONE, STATES, Estimate, Estimator
 from ceiba.grids import Period, find_area
 from ceiba.input_years import ProductTables, load_product_tables
-from ceiba.plan import list_units
+from ceiba.notebooks import check_parameters
+from ceiba.plan import list_units, notebook_stage, products_of
+from ceiba.products import load_definitions
+from ceiba.sources import made_from
 
 LAND_COVER, CHANGE = "land_cover", "change"
-COLUMNS = ("number", "content", "sensor", "resolution_m", "country", "years", "input_years", "maps_added", "command")
+COLUMNS = (
+    "number", "content", "sensor", "resolution_m", "country", "years", "input_years", "maps_added",
+    "scenes_command", "mosaics_command", "model_command", "command",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -53,13 +60,40 @@ class OwnerProduct:
 
     def command(self, tables: ProductTables) -> str:
         """The command that makes it where its inputs are there."""
-        years = f"{self.period.first_year}:{self.period.last_year}" if self.content == CHANGE else str(self.period.last_year)
-        set_ = "".join(f" --set {name}={value}" for name, value in self.parameters(tables).items())
-        return f"ceiba run {tables.notebooks[self.content]} --area {self.country} --years {years}{set_}"
+        return self._command([tables.notebooks[self.content]], self.period, self.parameters(tables))
+
+    def commands(self, tables: ProductTables) -> dict[str, str]:
+        """The commands that make it and what it needs, in the order in which they are run, by column of :data:`COLUMNS`."""
+        by_stage: dict[str, list[str]] = {"ard": [], "mosaics": [], "classification": []}
+        for notebook in needed_notebooks(tables.notebooks[self.content], self.country, self.parameters(tables)):
+            by_stage[notebook_stage(notebook)].append(notebook)
+        mosaics = self.mosaic_years(tables)
+        scenes = Period(min(tables.input_years(self.country, name, Period(year, year)).first_year
+                            for year in mosaics for name, of in tables.sensors.items() if of == self.sensor), mosaics[-1])  # fmt: skip
+        return {
+            "scenes_command": self._command(by_stage["ard"], scenes, {}),
+            "mosaics_command": self._command(by_stage["mosaics"], Period(mosaics[0], mosaics[-1]), {}),
+            # A model is of all years of a country: trained once, when all mosaics are there.
+            "model_command": self._command(by_stage["classification"], None, self.parameters(tables)),
+            "command": self.command(tables),
+        }
+
+    def mosaic_years(self, tables: ProductTables) -> tuple[int, ...]:
+        """Years whose annual mosaics it is made from."""
+        if self.content == CHANGE:
+            return tuple(self.period.years)
+        return tables.mosaic_years(self.sensor, self.country, self.period.last_year)
+
+    def _command(self, notebooks: Sequence[str], years: Period | None, parameters: Mapping[str, object]) -> str:
+        span = "" if years is None else f" --years {years.first_year}:{years.last_year}"
+        if years is not None and years.first_year == years.last_year:
+            span = f" --years {years.last_year}"
+        given = "".join(f" --set {name}={value}" for name, value in parameters.items())
+        return f"ceiba run {' '.join(notebooks)} --area {self.country}{span}{given}"
 
 
 def list_owner_products(tables: ProductTables | None = None) -> list[OwnerProduct]:
-    """Every map of the tables in their order, then the annual maps that changes need beside them (number 0)."""
+    """Every map of the tables in their order; annual maps that changes need besides (number 0) stand before the changes."""
     tables = tables or load_product_tables()
     rows: list[tuple] = []
     for sensor, by_country in tables.land_cover.items():
@@ -77,13 +111,30 @@ def list_owner_products(tables: ProductTables | None = None) -> list[OwnerProduc
         OwnerProduct(number, content, sensor, tables.resolution_m[content][sensor], *rest)
         for number, (content, sensor, *rest) in enumerate(rows, start=1)
     ]
-    return products + [
+    maps = sum(product.content == LAND_COVER for product in products)
+    needed = [
         OwnerProduct(
             0, LAND_COVER, sensor, tables.resolution_m[LAND_COVER][sensor], country,
             Period(year, year), tables.map_years(sensor, country, year),
         )
         for sensor, country, year in added
     ]  # fmt: skip
+    return [*products[:maps], *needed, *products[maps:]]
+
+
+def needed_notebooks(notebook: str, area: str, parameters: Mapping[str, object]) -> list[str]:
+    """Notebooks that make what a notebook cannot be run without, down to the scenes, in the order in which they run."""
+    found, needed, wanted = find_area(area), set(), [(notebook, dict(parameters))]
+    while wanted:
+        name, given = wanted.pop()
+        written = products_of(name, check_parameters(name, {"area": area} | given))
+        reads = {rule.name for each in written for rule in each.inputs if rule.required}
+        for product in set().union(*(made_from(find_source(found, read)) for read in reads)):
+            maker = load_definitions()[product]
+            if maker.notebook and maker.notebook not in needed | {notebook}:
+                needed.add(maker.notebook)
+                wanted.append((maker.notebook, dict(maker.when)))
+    return sorted(needed)
 
 
 def estimate_owner_products(
@@ -126,7 +177,7 @@ def write_owner_products(path: Path, products: Iterable[OwnerProduct]) -> int:
     tables = load_product_tables()
     rows = [
         {
-            "number": product.number or "",
+            "number": product.number or "+",
             "content": product.content,
             "sensor": product.sensor,
             "resolution_m": product.resolution_m,
@@ -134,7 +185,7 @@ def write_owner_products(path: Path, products: Iterable[OwnerProduct]) -> int:
             "years": str(product.period),
             "input_years": str(product.input_years),
             "maps_added": " ".join(map(str, product.maps_added)),
-            "command": product.command(tables),
+            **product.commands(tables),
         }
         for product in products
     ]
@@ -148,6 +199,11 @@ def write_owner_products(path: Path, products: Iterable[OwnerProduct]) -> int:
     return len(rows)
 
 
-def countries_of(areas: Sequence[str]) -> set[str]:
-    """Countries of the areas; raises :class:`ceiba.errors.AreaError` on an area that does not exist."""
-    return {place.country for name in areas for place in find_area(name).places if place.country}
+def owner_products_of(areas: Sequence[str]) -> list[OwnerProduct]:
+    """The maps that the tables ask for of some areas; raises :class:`AreaError` on an area that does not exist or is in no table."""
+    products = list_owner_products()
+    countries = list(dict.fromkeys(product.country for product in products))
+    without = [name for name in areas if find_area(name).name not in countries]
+    if without:
+        raise AreaError(f"the owner's tables ask for no map of {', '.join(without)}; they do of {', '.join(countries)}")
+    return [product for product in products if product.country in areas]

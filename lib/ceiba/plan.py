@@ -282,7 +282,7 @@ def list_units(
 def input_period(unit: Unit, rule: InputRule) -> Period:
     """Years in which an input is looked up: those of the unit, more for what ``product_tables.yml`` gives input years."""
     if rule.input_years:
-        return Period(map_years(unit, rule, unit.period.first_year).first_year, unit.period.last_year)
+        return Period(map_years(unit, rule, unit.period.first_year)[0], unit.period.last_year)
     definition = load_definitions().get(rule.name)
     is_scenes = definition is not None and definition.per == "scene"
     if not is_scenes or unit.per != "tile year" or not unit.place.country:
@@ -290,11 +290,11 @@ def input_period(unit: Unit, rule: InputRule) -> Period:
     return load_product_tables().input_years(unit.place.country, rule.name, unit.period)
 
 
-def map_years(unit: Unit, rule: InputRule, year: int) -> Period:
+def map_years(unit: Unit, rule: InputRule, year: int) -> tuple[int, ...]:
     """Years of an input that the map of one year is made of, by the owner's tables; the year itself where they say nothing."""
     if not rule.input_years or not unit.place.country:
-        return Period(year, year)
-    return load_product_tables().map_years(rule.input_years, unit.place.country, year)
+        return (year,)
+    return load_product_tables().mosaic_years(rule.input_years, unit.place.country, year)
 
 
 def select(unit: Unit, rule: InputRule) -> Selection:

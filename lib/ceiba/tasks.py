@@ -141,7 +141,7 @@ class Task:
         """Whether an input has data for this tile and period."""
         return bool(self._found(name).ids)
 
-    def map_years(self, name: str, year: int) -> Period:
+    def map_years(self, name: str, year: int) -> tuple[int, ...]:
         """Years of an input that the map of ``year`` is made of, by the owner's tables; the year itself where they say nothing."""
         self._found(name)
         return map_years(self.unit, self._rules[name], year)

@@ -167,6 +167,14 @@ def test_scenes_are_counted_once_for_all_notebooks(store):
     assert both.total == pytest.approx(both.units_cost) and load_prices().scenes_from == "same_region"
 
 
+def test_a_map_at_the_pixel_size_of_its_place_costs_by_its_pixels():
+    """A tile of 100 km at 10 m has 100 million pixels: 6 s to start, 8 s, and 60 s a million."""
+    (unit,) = list_units("03_classification/02_map_land_cover", "mexico", tiles=["x012y008"], years=Period(2018, 2018))
+    cpu_s, _, storage = unit_cost(unit, 0)
+    assert cpu_s == pytest.approx(6 + 8 + 60 * 100)
+    assert storage > 100e6
+
+
 def test_scenes_of_the_cube_take_the_place_of_expected_ones(own_store, tmp_path, write_archive, add_tiny_area):
     add_tiny_area(own_store, write_archive(tmp_path / "archive"))
     make_ard("tiny")

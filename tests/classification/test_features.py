@@ -16,7 +16,6 @@ from ceiba.classification.features.seasons import (
     season_bounds,
 )
 from ceiba.errors import InputError
-from ceiba.grids import Period
 
 
 def wave(day):
@@ -102,13 +101,13 @@ def test_a_map_of_several_input_years_is_told_from_their_mean():
     times = np.array(["2016-01-01", "2017-01-01", "2018-01-01"], dtype="datetime64[ns]")
     values = np.array([[9, 9, 9], [0.2, np.nan, np.nan], [0.4, 0.5, np.nan]])
     source = xr.Dataset({"ndvi": (("time", "x"), values)}, {"time": times})
-    both = annual_features(source, 2018, first_year=2017)["ndvi"].values
+    both = annual_features(source, 2018, years=(2017, 2018))["ndvi"].values
     assert both == pytest.approx([0.3, 0.5, np.nan], nan_ok=True)
     assert annual_features(source, 2018)["ndvi"].values == pytest.approx([0.4, 0.5, np.nan], nan_ok=True)
-    assert annual_features(source, 2017, first_year=2014)["ndvi"].values[0] == pytest.approx((9 + 0.2) / 2)
-    of_map = make_map_features(lambda year: Period(year - 1, year))
+    assert annual_features(source, 2017, years=range(2014, 2018))["ndvi"].values[0] == pytest.approx((9 + 0.2) / 2)
+    of_map = make_map_features(lambda year: (year - 1, year))
     assert of_map(source, 2018)["ndvi"].values == pytest.approx([0.3, 0.5, np.nan], nan_ok=True)
-    with pytest.raises(InputError, match="must not be later"):
-        annual_features(source, 2017, first_year=2018)
+    # A year between that is left out does not count.
+    assert annual_features(source, 2018, years=(2016, 2018))["ndvi"].values[0] == pytest.approx((9 + 0.4) / 2)
     with pytest.raises(InputError, match="no date of 2019"):
-        annual_features(source.isel(time=[0]), 2019, first_year=2018)
+        annual_features(source.isel(time=[0]), 2019, years=(2018, 2019))

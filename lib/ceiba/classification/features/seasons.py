@@ -1,19 +1,20 @@
 """What a classifier sees of a pixel: one function for training samples and for maps."""
 
 import datetime
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import xarray as xr
 
 from ceiba.errors import InputError
-from ceiba.grids import Period
 
 SEASON_PARTS = 12
 POINTS_PER_PART = 2
 
 
-def annual_features(source: xr.Dataset, year: int, *, season_start_month: int = 1, first_year: int = 0) -> xr.Dataset:
+def annual_features(
+    source: xr.Dataset, year: int, *, season_start_month: int = 1, years: Sequence[int] = ()
+) -> xr.Dataset:
     """Features of one year, or the mean of those of several, computed pixel by pixel.
 
     A source without ``time`` (a stack of annual products) is used as it is. A source with at most one date a year (annual
@@ -28,9 +29,9 @@ def annual_features(source: xr.Dataset, year: int, *, season_start_month: int = 
         Calendar year in which the season ends, as in "agricultural year 2009": September 2008 to August 2009.
     season_start_month
         First month of a season; 1 makes seasons calendar years.
-    first_year
-        Where a map is made of several input years, the first of them: features are then the mean of those years that have
-        any, pixel by pixel. 0 for ``year`` alone.
+    years
+        Where a map is made of several input years, all of them: features are then the mean of those years that have
+        any, pixel by pixel. ``year`` alone where empty.
 
     Returns
     -------
@@ -45,8 +46,8 @@ def annual_features(source: xr.Dataset, year: int, *, season_start_month: int = 
     """
     if "time" not in source.dims:
         return source.astype("float32")
-    if first_year and first_year != year:
-        return _mean_of_years(source, first_year, year, season_start_month=season_start_month)
+    if years and tuple(years) != (year,):
+        return _mean_of_years(source, years, year, season_start_month=season_start_month)
     start, end = season_bounds(year, season_start_month)
     inside = (source.time.values >= np.datetime64(start)) & (source.time.values < np.datetime64(end))
     if not inside.any():
@@ -62,11 +63,9 @@ def annual_features(source: xr.Dataset, year: int, *, season_start_month: int = 
     return season_profile(season, start=start, end=end)
 
 
-def _mean_of_years(source: xr.Dataset, first_year: int, year: int, *, season_start_month: int) -> xr.Dataset:
-    if not first_year < year:
-        raise InputError(f"input years {first_year} to {year} of a map of {year}: the first must not be later")
+def _mean_of_years(source: xr.Dataset, years: Sequence[int], year: int, *, season_start_month: int) -> xr.Dataset:
     layers = []
-    for each in range(first_year, year + 1):
+    for each in years:
         start, end = season_bounds(each, season_start_month)
         if ((source.time.values >= np.datetime64(start)) & (source.time.values < np.datetime64(end))).any():
             layers.append(annual_features(source, each, season_start_month=season_start_month))
@@ -81,7 +80,7 @@ def _mean_of_years(source: xr.Dataset, first_year: int, year: int, *, season_sta
 
 
 def make_map_features(
-    map_years: Callable[[int], Period], *, season_start_month: int = 1
+    map_years: Callable[[int], Sequence[int]], *, season_start_month: int = 1
 ) -> Callable[[xr.Dataset, int], xr.Dataset]:
     """A function of a source and a year that gives the features of the map of that year, for samples and maps alike.
 
@@ -94,8 +93,7 @@ def make_map_features(
     """
 
     def make(source: xr.Dataset, year: int) -> xr.Dataset:
-        first = map_years(year).first_year
-        return annual_features(source, year, season_start_month=season_start_month, first_year=first)
+        return annual_features(source, year, season_start_month=season_start_month, years=map_years(year))
 
     return make
 
