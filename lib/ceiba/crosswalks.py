@@ -60,7 +60,7 @@ class Crosswalk:
 
         What stands before a slash, as in INEGI's ``VSA/BQ`` (secondary oak forest with trees), is a state of the class after it.
         """
-        text = str(code).rpartition("/")[2]
+        text = str(code) if any(link.from_code == str(code) for link in self.links) else str(code).rpartition("/")[2]
         exact = tuple(link for link in self.links if link.from_code == text)
         if exact:
             return exact
@@ -178,6 +178,12 @@ def _faults(links: tuple[Link, ...], source: dict | None, target: dict | None) -
             faults.append(f"{link.from_code} goes to {link.to_code}, which the target does not have")
         if source is not None and not link.from_code.endswith("*") and link.from_code not in source:
             faults.append(f"{link.from_code} is no code of the source")
+    for code in dict.fromkeys(link.from_code for link in links):
+        own = [link for link in links if link.from_code == code]
+        if len(own) > 1 and any(link.relation != "overlaps" for link in own):
+            faults.append(f"{code} lies in {', '.join(link.to_code or 'none' for link in own)}: of several, all overlap")
+    equal = [link.to_code for link in links if link.relation == "equal"]
+    faults += [f"{code} is equal to several codes" for code in dict.fromkeys(equal) if equal.count(code) > 1]
     stems = tuple(link.from_code[:-1] for link in links if link.from_code.endswith("*"))
     known = {link.from_code for link in links}
     left_out = [code for code in source or () if code not in known and not code.startswith(stems or ("\0",))]

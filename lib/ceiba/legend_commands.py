@@ -40,10 +40,12 @@ def make_app(console: Console) -> typer.Typer:
         from ceiba.legends import load_legend
 
         legend = load_legend(name)
-        table = Table("", "code", "es", "en", *legend.parent_legends, title=name)
+        # What is only proposed says so wherever it is shown.
+        facts = [fact for fact in ("status",) if any(entry.facts.get(fact) for entry in legend.classes)]
+        table = Table("", "code", "es", "en", *legend.parent_legends, *facts, title=name)
         for entry in legend.classes:
-            parents = [str(entry.parents[coarser]) for coarser in legend.parent_legends]
-            table.add_row(f"[on {entry.color}]  [/]", str(entry.code), entry.name_es, entry.name_en, *parents)
+            more = [str(entry.parents[coarser]) for coarser in legend.parent_legends] + [entry.facts.get(fact, "") for fact in facts]
+            table.add_row(f"[on {entry.color}]  [/]", str(entry.code), entry.name_es, entry.name_en, *more)
         console.print(table)
 
     @app.command("styles")

@@ -5,7 +5,7 @@ from xml.etree import ElementTree
 
 import yaml
 
-from ceiba.errors import LegendError
+from ceiba.errors import LegendError, StoreError
 from ceiba.legends import Legend
 
 FORMATS = ("qml", "sld", "clr", "txt", "ows.yml")
@@ -22,7 +22,8 @@ def write_styles(legend: Legend, folder: str | Path, *, language: str = "es") ->
     folder
         Where to write; it is made where it is not there.
     language
-        Language of the names, "es" or "en"; raises :class:`LegendError` on another one.
+        Language of the names, "es" or "en"; raises :class:`LegendError` on another one, :class:`StoreError` where the folder
+        cannot be written.
 
     Returns
     -------
@@ -32,13 +33,14 @@ def write_styles(legend: Legend, folder: str | Path, *, language: str = "es") ->
     """
     makers = {"qml": to_qml, "sld": to_sld, "clr": to_clr, "txt": to_qgis_text, "ows.yml": to_ows}
     contents = {suffix: makers[suffix](legend, language) for suffix in FORMATS}
-    Path(folder).mkdir(parents=True, exist_ok=True)
-    written = []
-    for suffix, content in contents.items():
-        path = Path(folder) / f"{legend.name}.{suffix}"
-        path.write_text(content, encoding="utf-8")
-        written.append(path)
-    return written
+    paths = {suffix: Path(folder) / f"{legend.name}.{suffix}" for suffix in FORMATS}
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        for suffix, content in contents.items():
+            paths[suffix].write_text(content, encoding="utf-8")
+    except OSError as error:
+        raise StoreError(f"{folder} cannot be written: {error}") from error
+    return list(paths.values())
 
 
 def to_qml(legend: Legend, language: str) -> str:
