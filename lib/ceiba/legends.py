@@ -9,6 +9,7 @@ import difflib
 import functools
 import hashlib
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -94,7 +95,10 @@ class Legend:
         return hashlib.sha256(words.encode()).hexdigest()
 
     def find(self, name_or_code: str | int) -> LandCoverClass:
-        """Class by Spanish name, English name or code; raises :class:`LegendError` with the nearest names."""
+        """Class by Spanish name, English name or code, small letters and missing accents forgiven.
+
+        Raises :class:`LegendError` with the nearest names.
+        """
         if not isinstance(name_or_code, str):
             for entry in self.classes:
                 if entry.code == int(name_or_code):
@@ -105,6 +109,11 @@ class Legend:
         for entry in self.classes:
             if name_or_code.strip() in (entry.name_es, entry.name_en):
                 return entry
+        # "agua" and "tierras agricolas" too, where that fits one class alone.
+        plain = _plain_name(name_or_code)
+        alike = [entry for entry in self.classes if plain in (_plain_name(entry.name_es), _plain_name(entry.name_en))]
+        if len(alike) == 1:
+            return alike[0]
         names = [name for entry in self.classes for name in (entry.name_es, entry.name_en)]
         near = difflib.get_close_matches(name_or_code, names, n=3, cutoff=0.4) or names[:6]
         raise LegendError(f"legend {self.name} has no class {name_or_code!r}; did you mean {', '.join(near)}?")
@@ -263,6 +272,11 @@ def _read_rows(path: Path) -> list[LandCoverClass]:
     if faults:
         raise LegendError(f"{path}: {'; '.join(faults)}")
     return classes
+
+
+def _plain_name(name: str) -> str:
+    letters = unicodedata.normalize("NFKD", name)
+    return " ".join("".join(letter for letter in letters if not unicodedata.combining(letter)).casefold().split())
 
 
 def _faults(classes: tuple[LandCoverClass, ...]) -> list[str]:

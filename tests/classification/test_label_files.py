@@ -1,5 +1,7 @@
 """Labels from files: every format in one form, nothing wrong passes, and no file breaks the reader."""
 
+import zipfile
+
 import geopandas as gpd
 import numpy as np
 import pandas as pd
@@ -63,22 +65,60 @@ def write_csv(tmp_path, **columns):
 @pytest.mark.parametrize(
     ("columns", "error", "match"),
     [
-        ({"year": [2018, 20190]}, InputError, "no year from 1900 to 2100; the first is row 1, 20190"),
-        ({"year": [2018, 2018.5]}, InputError, "the first is row 1, 2018.5"),
+        ({"year": [2018, 20190]}, InputError, "no year from 1900 to 2100; the first is row 1, '20190'"),
+        ({"year": [2018, 2018.5]}, InputError, "the first is row 1, '2018.5'"),
         ({"year": ["2018", "soon"]}, InputError, "the first is row 1, 'soon'"),
         ({"label": ["Water", ""]}, InputError, "1 samples have no label; the first is row 1"),
         ({"label": [3.5, 1]}, LegendError, "3.5"),
         ({"label": ["²", "1"]}, LegendError, "²"),
         ({"label": ["Water", "Wader"]}, LegendError, "'Wader'"),
-        ({"latitude": [19.0, 95.0]}, InputError, "no longitude and latitude; the first is row 1"),
+        ({"latitude": [19.0, 95.0]}, InputError, "no longitude and latitude .are they swapped.*; the first is row 1"),
         ({"latitude": ["19", "north"]}, InputError, "no position; the first is row 1"),
-        ({"confidence": [0.5, 80]}, InputError, "no number from 0 to 1; the first is row 1, 80"),
-        ({"confidence": ["0.5", "high"]}, InputError, "the first is row 1, 'high'"),
+        ({"confidence": [0.5, 80]}, InputError, "no number from 0 to 1; the first is row 1, '80.0'"),
+        ({"confidence": ["0.5", "high"]}, InputError, "column confidence: .*the first is row 1, 'high' .rows counted from 0"),
+        ({"label": ["Water", "77"]}, LegendError, "column label: .*77.*77 in row 1"),
+        ({"longitude": [19.0, 18.0], "latitude": [-99.0, -98.0]}, InputError, "are they swapped"),
     ],
 )
 def test_what_is_wrong_is_named_with_its_row(tmp_path, columns, error, match):
     with pytest.raises(error, match=match):
         read_label_file(write_csv(tmp_path, **columns), LEGEND)
+
+
+@pytest.mark.parametrize(
+    ("text", "match"),
+    [
+        ("longitude,latitude,year,code\n-99,19,2018,1,\n", "line 2: 5 cells, the header has 4"),
+        ("longitude,latitude,year,code,source\n-99,19,2018,1,a\n\n-99,19,2018,1\n", "line 4: 4 cells, the header has 5"),
+        ("x,y,year,code\n-99.1,19.4,2018,1\n", "within 360 of 0, as degrees do, but the CRS EPSG:6372 is in meters"),
+        ("x,y,year,code\n2500000,900000,2018,1\n2500000,'900,5',2018,1\n", "line 3: 5 cells"),
+        ("x;y;year;code\n2500000;900000;2018;1\n2500000;900,500;2018;1\n", "column y: 1 samples have no position; the first is row 1"),
+    ],
+)
+def test_a_row_that_is_moved_or_in_other_units_is_refused(tmp_path, text, match):
+    """A comma of a coordinate in meters may be one of thousands: it is not guessed."""
+    (tmp_path / "t.csv").write_text(text, "utf-8")
+    with pytest.raises(InputError, match=match):
+        read_label_file(tmp_path / "t.csv", LEGEND, crs="EPSG:6372" if text.startswith("x") else "")
+
+
+def test_files_as_offices_write_them_are_read(tmp_path):
+    """Excel of Colombia: semicolons and decimal commas; marks of byte order, capitals, missing accents; names that a shapefile cuts."""
+    text = "\ufeffLongitude;Latitude;YEAR;Label;Confidence\n-74,25;4,5;2018;AGUA ;0,8\n-74,5;4,75;2018;tierras agricolas;1\n"
+    (tmp_path / "t.csv").write_text(text, "utf-8")
+    labels = read_label_file(tmp_path / "t.csv", LEGEND)
+    assert labels["code"].tolist() == [31, 28] and labels["confidence"].tolist() == [0.8, 1.0]
+    assert labels.geometry.x.tolist() == [-74.25, -74.5] and labels.geometry.y.tolist() == [4.5, 4.75]
+    (tmp_path / "w.csv").write_bytes("longitude,latitude,year,label\n-99,19,2018,Tierras Agr\xedcolas\n".encode("latin-1"))
+    with pytest.raises(InputError, match="save it as UTF-8"):
+        read_label_file(tmp_path / "w.csv", LEGEND)
+    POINTS.rename(columns={"fuente": "interprete"}).to_file(tmp_path / "p.shp")
+    with zipfile.ZipFile(tmp_path / "p.zip", "w") as pack:
+        for part in tmp_path.glob("p.[!z]*"):
+            pack.write(part, part.name)
+    for name in ("p.shp", "p.zip"):
+        found = read_label_file(tmp_path / name, LEGEND, columns={"label": "clase", "year": "anio"})
+        assert found["interpreter"].tolist() == ["campo", "", "imagen"] and found.crs == "EPSG:4326"
 
 
 def test_columns_defaults_and_crosswalk(tmp_path):

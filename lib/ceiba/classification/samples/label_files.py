@@ -1,6 +1,7 @@
 """Labelled points and polygons from files of any kind: vector formats of GDAL, GeoPackage, Parquet, CSV."""
 
 import csv
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -21,6 +22,10 @@ TEXT_FILES = (".csv", ".tsv", ".txt")
 PARQUET_FILES = (".parquet", ".geoparquet")
 FIRST_YEAR, LAST_YEAR = 1900, 2100
 POSITIONS = (("longitude", "latitude"), ("x", "y"))
+SEPARATORS = (",", ";", "\t", "|")
+# Shapefiles cut names at ten letters.
+SHAPEFILE_NAMES = {"interprete": "interpreter"}
+DECIMAL_COMMA = r"\s*([-+]?\d+),(\d+)\s*"
 
 
 def read_label_file(
@@ -72,7 +77,10 @@ def read_label_file(
     path = Path(path)
     if not path.exists():
         raise InputError(f"{path} does not exist")
-    table = rename_columns(_read_table(path, layer), columns or {}, str(path))
+    table = _read_table(path, layer)
+    own = {*COLUMNS, *(name for pair in POSITIONS for name in pair)}
+    small = {name: str(name).lower() for name in table if str(name).lower() in own and str(name).lower() not in table}
+    table = rename_columns(table.rename(columns=small), columns or {}, str(path))
     for name, value in (defaults or {}).items():
         if name not in COLUMNS:
             raise InputError(f"no column {name!r} to give a default; there are {', '.join(COLUMNS)}")
@@ -93,8 +101,8 @@ def label_columns(
     """Year, class and provenance of labels, checked; see :func:`read_label_file`, whose columns but geometry these are."""
     years = read_years(table, where)
     codes = read_codes(table, legend, crosswalk or {}, where)
-    confidence = pd.to_numeric(table["confidence"], errors="coerce") if "confidence" in table else np.nan
-    facts = pd.DataFrame({"year": years, "code": codes, "confidence": np.asarray(confidence, dtype="float64")})
+    confidence = read_numbers(table["confidence"]) if "confidence" in table else np.nan
+    facts = pd.DataFrame({"year": years, "code": codes, "confidence": confidence})
     if "confidence" in table:
         given = table["confidence"].notna().to_numpy() & (table["confidence"].astype(str).str.strip() != "").to_numpy()
         wrong = given & ~facts["confidence"].between(0, 1).to_numpy()
@@ -139,9 +147,14 @@ def read_codes(table: pd.DataFrame, legend: Legend, crosswalk: Mapping[object, s
     )
     if strange:
         raise LegendError(
-            f"labels without a class in legend {legend.name}: {', '.join(strange)}; codes are whole numbers"
+            f"{where}, column {column}: labels without a class in legend {legend.name}: {', '.join(strange)}; codes are whole numbers"
         )
-    return legend.codes_of(labels)
+    try:
+        return legend.codes_of(labels)
+    except LegendError as error:
+        places = {label: row for row, label in reversed(list(enumerate(labels))) if not _is_class(label, legend)}
+        first = ", ".join(f"{label!r} in row {row}" for label, row in sorted(places.items(), key=lambda item: item[1]))
+        raise LegendError(f"{where}, column {column}: {error} (first, counted from 0: {first})") from error
 
 
 def rename_columns(table: pd.DataFrame, columns: Mapping[str, str], where: str) -> pd.DataFrame:
@@ -164,20 +177,39 @@ def _read_table(path: Path, layer: str) -> pd.DataFrame:
     kind = path.suffix.lower()
     try:
         if kind in TEXT_FILES:
-            # The sniffer knows comma, semicolon, tab and bar; "NA" may be a word of a legend, an empty cell never is.
-            table = pd.read_csv(
-                path, sep=None, engine="python", keep_default_na=False, na_values=[""], encoding="utf-8-sig"
-            )
+            table = _read_text(path)
         elif kind in PARQUET_FILES:
             table = _read_parquet(path)
         else:
-            table = gpd.read_file(path, layer=_choose_layer(path, layer))
+            table = gpd.read_file(path, layer=_choose_layer(path, layer)).rename(columns=SHAPEFILE_NAMES)
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} cannot be read: {error}; save it as UTF-8") from error
     except (OSError, ValueError, RuntimeError, csv.Error, pyarrow.ArrowException, shapely.errors.ShapelyError) as error:
         # GDAL's errors come as RuntimeError.
         raise InputError(f"{path} cannot be read: {error}") from error
     if not len(table):
         raise InputError(f"{path} holds no sample")
     return table.reset_index(drop=True)
+
+
+def _read_text(path: Path) -> pd.DataFrame:
+    """Cells as text, None where empty; raises :class:`InputError` naming the first line that has other cells than the header."""
+    with path.open(encoding="utf-8-sig", newline="") as lines:
+        header = lines.readline()
+        separator = max(SEPARATORS, key=header.count)
+        lines.seek(0)
+        rows = csv.reader(lines, delimiter=separator)
+        names = [name.strip() for name in next(rows, [])]
+        columns: list[list] = [[] for _ in names]
+        for row in rows:
+            if not row:
+                continue
+            # A row moved by one cell would be read as another place, year or class.
+            if len(row) != len(names):
+                raise InputError(f"{path}, line {rows.line_num}: {len(row)} cells, the header has {len(names)}: {names}")
+            for column, cell in zip(columns, row, strict=True):
+                column.append(cell if cell else None)
+    return pd.concat([pd.Series(column, name=name, dtype=object) for name, column in zip(names, columns, strict=True)], axis=1)
 
 
 def _read_parquet(path: Path) -> pd.DataFrame:
@@ -214,7 +246,9 @@ def _find_geometry(table: pd.DataFrame, crs: str, where: str) -> gpd.GeoSeries:
     if flat.crs.is_geographic:
         bounds = flat.bounds
         wrong = ((bounds.abs() > [180, 90, 180, 90]).any(axis=1)).to_numpy()
-        _refuse(wrong, flat.astype(object), where, "a position that is no longitude and latitude")
+        _refuse(wrong, flat.astype(object), where, "a position that is no longitude and latitude (are they swapped?)")
+    elif (flat.bounds.abs() <= 360).to_numpy().all():
+        raise InputError(f"{where}: all positions lie within 360 of 0, as degrees do, but the CRS {flat.crs.to_string()[:60]} is in meters")
     invalid = ~flat.is_valid.to_numpy()
     if invalid.any():
         row = int(np.argmax(invalid))
@@ -235,11 +269,12 @@ def _read_geometry(table: pd.DataFrame, where: str) -> gpd.GeoSeries:
     for east, north in POSITIONS:
         if east in table and north in table:
             place = [
-                pd.to_numeric(table[name], errors="coerce").to_numpy("float64", na_value=np.nan)
+                read_numbers(table[name]) if east == "longitude"
+                else pd.to_numeric(table[name], errors="coerce").to_numpy("float64", na_value=np.nan)
                 for name in (east, north)
-            ]
-            wrong = ~(np.isfinite(place[0]) & np.isfinite(place[1]))
-            _refuse(wrong, table[east].astype(str) + ", " + table[north].astype(str), where, "no position")
+            ]  # fmt: skip
+            for name, values in zip((east, north), place, strict=True):
+                _refuse(~np.isfinite(values), table[name], where, "no position")
             return gpd.GeoSeries(gpd.points_from_xy(*place), crs="EPSG:4326" if east == "longitude" else None)
     raise InputError(
         f"{where} has no positions: it has columns {_names(table)}, needed are longitude and latitude, x and y, or geometry"
@@ -258,6 +293,14 @@ def _plain_label(label: object) -> object:
     return value
 
 
+def _is_class(label: object, legend: Legend) -> bool:
+    try:
+        legend.find(label)
+    except LegendError:
+        return False
+    return True
+
+
 def _plain_text(value: object) -> str:
     return str(_plain_label(value))
 
@@ -266,10 +309,20 @@ def _names(table: pd.DataFrame) -> str:
     return ", ".join(map(str, table.columns)) or "none"
 
 
+def read_numbers(values: pd.Series) -> np.ndarray:
+    """Numbers of a column, NaN where a cell is none; a decimal comma is read where no thousands can be meant: degrees and shares."""
+    text = values.astype(object).where(values.notna(), None)
+    commas = text.map(lambda cell: re.sub(f"^{DECIMAL_COMMA}$", r"\1.\2", cell) if isinstance(cell, str) else cell)
+    return pd.to_numeric(commas, errors="coerce").to_numpy("float64", na_value=np.nan)
+
+
 def _refuse(wrong: np.ndarray, values: pd.Series, where: str, what: str) -> None:
     wrong = np.asarray(wrong, dtype=bool)
     if wrong.any():
         row = int(np.argmax(wrong))
         value = values.iloc[row]
         shown = repr(value.item() if isinstance(value, np.generic) else value)[:80]
-        raise InputError(f"{where}: {int(wrong.sum())} samples have {what}; the first is row {row}, {shown}")
+        raise InputError(
+            f"{where}, column {values.name or 'geometry'}: {int(wrong.sum())} samples have {what}; "
+            f"the first is row {row}, {shown} (rows counted from 0)"
+        )

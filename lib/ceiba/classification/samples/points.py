@@ -10,7 +10,7 @@ import xarray as xr
 from pyproj import Transformer
 
 from ceiba.classification.features.seasons import annual_features
-from ceiba.classification.samples.label_files import label_columns
+from ceiba.classification.samples.label_files import label_columns, read_numbers
 from ceiba.errors import InputError
 from ceiba.legends import Legend
 
@@ -92,12 +92,14 @@ def read_samples(table: pd.DataFrame, legend: Legend) -> pd.DataFrame:
         raise InputError(
             f"the samples lack columns {', '.join(missing)}; they have {', '.join(map(str, table.columns))}"
         )
-    longitude = table["longitude"].to_numpy(dtype="float64")
-    latitude = table["latitude"].to_numpy(dtype="float64")
+    longitude, latitude = read_numbers(table["longitude"]), read_numbers(table["latitude"])
     wrong = ~((np.abs(longitude) <= 180) & (np.abs(latitude) <= 90))
     if wrong.any():
+        row = int(np.argmax(wrong))
+        given = f"{table['longitude'].iloc[row]}, {table['latitude'].iloc[row]}"
         raise InputError(
-            f"{int(wrong.sum())} samples have no valid longitude and latitude; the first is row {int(np.argmax(wrong))}"
+            f"{int(wrong.sum())} samples have no valid longitude and latitude (are they swapped?); "
+            f"the first is row {row}, {given} (rows counted from 0)"
         )
     place = pd.DataFrame({"longitude": longitude, "latitude": latitude})
     return pd.concat([place, label_columns(table, legend)], axis=1)
@@ -219,7 +221,8 @@ def assemble(
     if not rows:
         raise InputError(
             f"none of the {len(samples)} samples lies within the extent and the years of the land-cover features "
-            f"({int((~place['inside']).sum())} lie outside)"
+            f"({int((~place['inside']).sum())} lie outside; the first is at longitude {samples['longitude'].iloc[0]:g}, "
+            f"latitude {samples['latitude'].iloc[0]:g})"
         )
     rows, values = np.concatenate(rows), np.concatenate(values)
     order = np.argsort(rows, kind="stable")
