@@ -13,6 +13,7 @@ from rich.logging import RichHandler
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from ceiba.classification.samples.label_commands import add_command as add_label_command
 from ceiba.config import Config, project_root
 from ceiba.errors import CeibaError, ParameterError
 from ceiba.legend_commands import make_app as make_legend_app
@@ -30,6 +31,7 @@ app.add_typer(make_review_app(console), name="review")
 app.add_typer(make_legend_app(console), name="legend")
 reactions_app = make_reactions_app(console)
 app.add_typer(reactions_app, name="reactions")
+add_label_command(app, console)
 errors = Console(stderr=True)
 log = logging.getLogger("ceiba")
 

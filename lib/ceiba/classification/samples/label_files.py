@@ -13,6 +13,7 @@ import pyarrow.parquet
 import pyproj
 import shapely
 
+from ceiba.crosswalks import Crosswalk
 from ceiba.errors import InputError, LegendError
 from ceiba.legends import Legend
 
@@ -35,7 +36,7 @@ def read_label_file(
     columns: Mapping[str, str] | None = None,
     layer: str = "",
     crs: str = "",
-    crosswalk: Mapping[object, str | int] | None = None,
+    crosswalk: Mapping[object, str | int] | Crosswalk | None = None,
     defaults: Mapping[str, object] | None = None,
 ) -> gpd.GeoDataFrame:
     """Read labelled points or polygons and bring them to one form.
@@ -56,7 +57,9 @@ def read_label_file(
     crs
         CRS of the positions, where the file does not say it. Columns longitude and latitude are WGS 84 by themselves.
     crosswalk
-        Label of the file to class (name or code) of ``legend``; labels that it leaves out are looked up in the legend.
+        Label of the file to class (name or code) of ``legend``; labels that it leaves out are looked up in the legend. Or a
+        crosswalk of ``catalogs/crosswalks`` from the scheme of the labels: it must know each label, and labels that have no class
+        in the legend are left out, counted by their note in ``attrs["without_class"]``.
     defaults
         Values of columns that the file lacks, by our name: ``{"year": 2018, "source": "field visit"}``.
 
@@ -64,7 +67,7 @@ def read_label_file(
     -------
     gpd.GeoDataFrame
         Columns geometry, year (int), code (uint8), group, sample_id, source, interpreter (text, empty where unknown),
-        confidence [1] (NaN where unknown); CRS of the file; one row a row of the file.
+        confidence [1] (NaN where unknown); CRS of the file; one row a row of the file, but for what a crosswalk leaves out.
 
     Raises
     ------
@@ -85,10 +88,14 @@ def read_label_file(
         if name not in COLUMNS:
             raise InputError(f"no column {name!r} to give a default; there are {', '.join(COLUMNS)}")
         table = table if name in table else table.assign(**{name: value})
-    geometry = _find_geometry(table, crs, str(path))
-    return gpd.GeoDataFrame(
-        label_columns(table, legend, crosswalk=crosswalk, where=str(path)), geometry=geometry.reset_index(drop=True)
-    )
+    geometry, without = _find_geometry(table, crs, str(path)), {}
+    if isinstance(crosswalk, Crosswalk):
+        crosswalk, kept, without = _cross(table, crosswalk, str(path))
+        table, geometry = table[kept].reset_index(drop=True), geometry[kept]
+    facts = label_columns(table, legend, crosswalk=crosswalk, where=str(path))
+    labels = gpd.GeoDataFrame(facts, geometry=geometry.reset_index(drop=True))
+    labels.attrs["without_class"] = without
+    return labels
 
 
 def label_columns(
@@ -131,12 +138,9 @@ def read_years(table: pd.DataFrame, where: str) -> np.ndarray:
 
 def read_codes(table: pd.DataFrame, legend: Legend, crosswalk: Mapping[object, str | int], where: str) -> np.ndarray:
     """Code of each row's class in ``legend``, dims ``(sample,)``, uint8; see :func:`read_label_file`."""
-    column = next((name for name in ("code", "label") if name in table), None)
-    if column is None:
-        raise InputError(f"{where} lacks columns code or label; it has {_names(table)}; name the column of the class")
-    missing = table[column].isna().to_numpy() | (table[column].astype(str).str.strip() == "").to_numpy()
-    _refuse(missing, table[column], where, "no label")
-    labels = [_plain_label(value) for value in table[column].astype(object)]
+    given = _class_column(table, where)
+    column = given.name
+    labels = [_plain_label(value) for value in given.astype(object)]
     bridge = {_plain_label(label): found for label, found in crosswalk.items()}
     labels = [bridge.get(label, label) for label in labels]
     # int() cuts a fraction off, and text such as "²" counts as digits but is no number.
@@ -155,6 +159,32 @@ def read_codes(table: pd.DataFrame, legend: Legend, crosswalk: Mapping[object, s
         places = {label: row for row, label in reversed(list(enumerate(labels))) if not _is_class(label, legend)}
         first = ", ".join(f"{label!r} in row {row}" for label, row in sorted(places.items(), key=lambda item: item[1]))
         raise LegendError(f"{where}, column {column}: {error} (first, counted from 0: {first})") from error
+
+
+def _class_column(table: pd.DataFrame, where: str) -> pd.Series:
+    """The labels as given; raises :class:`InputError` where there is no such column, or a row has none."""
+    column = next((name for name in ("code", "label") if name in table), None)
+    if column is None:
+        raise InputError(f"{where} lacks columns code or label; it has {_names(table)}; name the column of the class")
+    missing = table[column].isna().to_numpy() | (table[column].astype(str).str.strip() == "").to_numpy()
+    _refuse(missing, table[column], where, "no label")
+    return table[column]
+
+
+def _cross(table: pd.DataFrame, crosswalk: Crosswalk, where: str) -> tuple[dict[object, int], np.ndarray, dict[str, int]]:
+    """Class of each label, rows that have one, and how many have none, by the crosswalk's note; raises :class:`LegendError`."""
+    labels = pd.Series([_plain_label(value) for value in _class_column(table, where).astype(object)])
+    found, without = {}, {}
+    for label, count in labels.value_counts(sort=False).items():
+        try:
+            if crosswalk.targets_of(label):
+                found[label] = int(crosswalk.target_of(label))
+            else:
+                without[f"{label}, {crosswalk.links_of(label)[0].note}"] = int(count)
+        except LegendError as error:
+            row = int(np.argmax(labels == label))
+            raise LegendError(f"{where}, row {row} (counted from 0) and {count - 1} more: {error}") from error
+    return found, labels.isin(list(found)).to_numpy(), without
 
 
 def rename_columns(table: pd.DataFrame, columns: Mapping[str, str], where: str) -> pd.DataFrame:
