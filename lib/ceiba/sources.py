@@ -13,6 +13,7 @@ import pandas as pd
 import rasterio
 import xarray as xr
 from intake.source.base import DataSource
+from odc.geo.geobox import GeoBox
 
 from ceiba import cube as index
 from ceiba.checksums import hash_file
@@ -24,6 +25,9 @@ from ceiba.providers import hide_tokens, sign_address
 from ceiba.samples import find_sample
 
 log = logging.getLogger(__name__)
+
+LARGEST_AT_ONCE_PX = 1_000_000_000  # numbers of a whole area that are loaded into memory, 4 GB; more stay in the files until asked for
+CHUNK_PX = 2048
 
 
 @dataclass(frozen=True)
@@ -220,6 +224,7 @@ class ProductSource(Source):
                 like=geobox,
                 resampling=resampling,
                 patch_url=sign_address,
+                dask_chunks=self._chunks(selection, found, len(measurements or known), geobox),
             )
         except (rasterio.errors.RasterioError, OSError, ValueError) as error:
             # The cause would stand in the traceback, with the tokens of addresses.
@@ -232,6 +237,14 @@ class ProductSource(Source):
             return loaded.isel(time=0, drop=True)
         starts = sorted({dataset.metadata_doc["properties"]["dtr:start_datetime"][:10] for dataset in found.datasets})
         return loaded.assign_coords(time=np.array(starts, dtype="datetime64[ns]"))
+
+    def _chunks(self, selection: Selection, found: Found, bands: int, geobox: GeoBox) -> dict[str, int] | None:
+        """Chunks of what memory cannot hold, as the mosaics of a country that samples are looked up in; None to load at once."""
+        dates = len({dataset.metadata_doc["properties"]["dtr:start_datetime"] for dataset in found.datasets})
+        pixels = geobox.shape[0] * geobox.shape[1] * bands * dates
+        if selection.scope != "area" or pixels <= LARGEST_AT_ONCE_PX:
+            return None
+        return {"time": 1} | dict.fromkeys(geobox.dimensions, CHUNK_PX)
 
     def own_resolution(self, found: Found) -> float:
         """Pixel size of the stored rasters [units of their CRS]."""

@@ -7,11 +7,12 @@ import sys
 from pathlib import Path
 
 import pytest
+import xarray as xr
 import yaml
 from odc.geo.geom import lonlat_bounds
 from typer.testing import CliRunner
 
-from ceiba import missions, prices
+from ceiba import missions, prices, sources
 from ceiba.cli import app
 from ceiba.config import project_root
 from ceiba.errors import CatalogError
@@ -175,12 +176,26 @@ def test_a_map_at_the_pixel_size_of_its_place_costs_by_its_pixels():
     assert storage > 100e6
 
 
-def test_scenes_of_the_cube_take_the_place_of_expected_ones(own_store, tmp_path, write_archive, add_tiny_area):
+def test_scenes_of_the_cube_take_the_place_of_expected_ones(own_store, tmp_path, write_archive, add_tiny_area, monkeypatch):
     add_tiny_area(own_store, write_archive(tmp_path / "archive"))
     make_ard("tiny")
     (unit,) = list_units("02_mosaics/01_make_geomedian", "tiny")
     estimate = Estimator().estimate(unit)
     assert estimate.state == "ready" and estimate.scenes[0].count == 4 and estimate.scenes[0].in_cube
+    check_that_large_areas_stay_in_their_files(unit, monkeypatch)
+
+
+def check_that_large_areas_stay_in_their_files(unit, monkeypatch):
+    """What is larger than memory is read where it is asked for, and has the same numbers."""
+    source = sources.ProductSource(product="clear_observations")
+    whole = sources.Selection(unit.area, unit.place, unit.place.whole, unit.place.years, scope="area")
+    at_once = source.load(whole, source.find(whole))
+    assert at_once["clear_count"].chunks is None
+    monkeypatch.setattr(sources, "LARGEST_AT_ONCE_PX", 10)
+    monkeypatch.setattr(sources, "CHUNK_PX", 7)
+    in_parts = source.load(whole, source.find(whole))
+    assert max(in_parts["clear_count"].chunksizes["x"]) == 7
+    xr.testing.assert_equal(in_parts.compute(), at_once)
 
 
 def test_the_plan_lists_units_and_holds_them_against_a_budget(store, tmp_path):
