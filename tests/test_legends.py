@@ -13,6 +13,7 @@ from ceiba.legends import LandCoverClass, Legend, aggregate, load_legend
 
 SHIPPED = (
     "mexico_31", "mexico_17", "mexico_8", "mexico_32", "mexico_38", "colombia_17", "ipcc_6", "mato_grosso", "simulated_life_zones",
+    "holdridge_38",
 )  # fmt: skip
 
 

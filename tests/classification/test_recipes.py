@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from ceiba.classification.features.recipes import list_recipes, load_recipe, load_without_radar
+from ceiba.classification.features.recipes import list_recipes, load_available, load_recipe
 from ceiba.classification.features.terrain import describe_terrain
 from ceiba.errors import CatalogError, InputError
 from ceiba.mosaics.geomedian import geomedian
@@ -225,14 +225,17 @@ def test_radar_by_hand():
     np.testing.assert_allclose(found["vh_std"], 10, rtol=1e-6)
 
 
-def test_without_radar_scenes_the_recipe_is_another_by_name():
+def test_what_a_place_lacks_is_left_out_by_name():
     seen = scenes()
     with pytest.raises(InputError, match=r"needs vv, vh of its radar; given: nothing"):
         load_recipe("ceiba_annual+radar").compute(seen)
-    plain = load_without_radar("ceiba_annual+radar")
-    assert plain.name == "ceiba_annual" and not plain.radar
-    with pytest.raises(CatalogError, match=r"of radar alone"):
-        load_without_radar("radar")
+    plain = load_available("ceiba_annual+radar+climate+terrain", ground=("elevation", "slope", "aspect"))
+    assert plain.name == "ceiba_annual+terrain" and not plain.radar
+    assert load_available("ceiba_annual+radar", radar=True).radar
+    with pytest.raises(CatalogError, match=r"is left without vv, vh"):
+        load_available("radar")
+    with pytest.raises(CatalogError, match=r"is left without annual_temperature, annual_precipitation"):
+        load_available("climate", ground=("elevation",))
 
 
 def test_no_copy_of_the_scenes_is_made():

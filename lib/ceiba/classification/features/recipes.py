@@ -1,6 +1,6 @@
 """Recipes: named sets of features, computed pixel by pixel from scenes, so that a sample has what its pixel has in the map."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -227,14 +227,33 @@ def load_recipe(name: str) -> Recipe:
     return Recipe("+".join(dict.fromkeys(single for single, _ in entries)), title, source, found, clear)
 
 
-def load_without_radar(name: str) -> Recipe:
-    """The recipe without those of its members that read radar: "ceiba_annual+radar" becomes "ceiba_annual".
+def load_available(name: str, *, ground: Collection[str] = (), radar: bool = False) -> Recipe:
+    """The recipe without those of its members that a place cannot have: "ceiba_annual+climate" becomes "ceiba_annual".
 
-    For places that have no radar scenes; the name of what is loaded says so. Raises :class:`CatalogError` where nothing is left.
+    The name of what is loaded says so.
+
+    Parameters
+    ----------
+    name
+        As of :func:`load_recipe`.
+    ground
+        Layers of the ground that the place has.
+    radar
+        Whether it has radar scenes.
+
+    Raises
+    ------
+    CatalogError
+        Where nothing is left, naming what is missing.
     """
-    members = [member for member in name.split("+") if not load_recipe(member).radar]
+    lacks = {}
+    for member in name.split("+"):
+        recipe = load_recipe(member)
+        lacks[member] = [*(layer for layer in recipe.ground if layer not in ground), *(() if radar else recipe.radar)]
+    members = [member for member, missing in lacks.items() if not missing]
     if not members:
-        raise CatalogError(f"recipe {name!r} is of radar alone; there is nothing to compute without it")
+        missing = ", ".join(dict.fromkeys(layer for layers in lacks.values() for layer in layers))
+        raise CatalogError(f"nothing of recipe {name!r} is left without {missing}")
     return load_recipe("+".join(members))
 
 
