@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import xarray as xr
 import yaml
-from lxml import etree
 from typer.testing import CliRunner
 
 from ceiba import legend_styles
@@ -123,6 +122,7 @@ def test_a_faulty_crosswalk_is_refused_with_the_fault_named(tmp_path, rows, mess
 @pytest.mark.parametrize("name", [path.stem for path in (project_root() / "catalogs" / "legends").glob("*.csv")])
 def test_styles_have_the_colors_of_the_file_as_other_readers_see_them(tmp_path, name, language):
     """The file read by csv alone, the styles by lxml, yaml and plain lines."""
+    etree = pytest.importorskip("lxml.etree")
     with (project_root() / "catalogs" / "legends" / f"{name}.csv").open(encoding="utf-8", newline="") as lines:
         wanted = {row["code"]: (row["color"], row[f"name_{language}"]) for row in csv.DictReader(lines)}
     files = {path.name.partition(".")[2]: path for path in legend_styles.write_styles(load_legend(name), tmp_path, language=language)}
