@@ -52,7 +52,7 @@ class RasterSource(Source):
             raise InputError(
                 f"{folder} has no raster {', '.join(unknown)}; it has {', '.join(paths)} ({', '.join(self.patterns)})"
             )
-        geobox = selection.tile.geobox(resolution_m) if resolution_m else None
+        geobox = selection.geobox(resolution_m) if resolution_m else None
         return xr.Dataset({name: self._read(paths[name], geobox, selection) for name in (measurements or paths)})
 
     def _read(self, path: Path, geobox: GeoBox | None, selection: Selection) -> xr.DataArray:

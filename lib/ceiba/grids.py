@@ -143,6 +143,26 @@ class Place:
         bounds = (min(corners[0]), min(corners[1]), max(corners[2]), max(corners[3]))
         return Tile(self.area, self.name, "all", self.crs, bounds, self.tiles[0].anchor)
 
+    def neighbors(self, tile: Tile, *, within_m: float = 0.0) -> tuple[Tile, ...]:
+        """Other tiles of the place that touch a tile, also by a corner, or lie within a distance of it [units of the CRS].
+
+        A tile over the whole place has none.
+        """
+        if tile not in self.tiles:
+            return ()
+        left, bottom, right, top = tile.bounds
+        # A millionth of a tile is rounding in the bounds, not a gap.
+        reach = within_m + 1e-6 * (right - left)
+        return tuple(
+            other
+            for other in self.tiles
+            if other != tile
+            and other.bounds[0] <= right + reach
+            and other.bounds[2] >= left - reach
+            and other.bounds[1] <= top + reach
+            and other.bounds[3] >= bottom - reach
+        )
+
     def tile(self, name: str) -> Tile:
         """Tile by name, the first one where the name is empty; raises :class:`AreaError`."""
         if not name:

@@ -3,7 +3,7 @@
 import functools
 import logging
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from uuid import UUID
 
 from ceiba import cube as index
@@ -12,6 +12,7 @@ from ceiba.catalog import find_source, list_sources
 from ceiba.errors import AreaError, InputError, ParameterError
 from ceiba.grids import Area, Period, Place, Tile, find_area
 from ceiba.input_years import load_product_tables
+from ceiba.neighbors import add_neighbors
 from ceiba.notebooks import UNIT_PARAMETERS, check_parameters, list_notebooks, notebook_path
 from ceiba.products import InputRule, ProductDefinition, load_definitions, product_id
 from ceiba.review import Review, find_rejected, revise
@@ -313,8 +314,6 @@ def find_live(area: Area, name: str, selection: Selection) -> Found:
 
 
 Find = Callable[[Area, str, Selection], Found]
-
-
 Rejected = Callable[[str], Mapping[UUID, Review]]
 
 
@@ -329,6 +328,10 @@ def take_snapshot(unit: Unit, *, find: Find = find_live, rejected: Rejected = fi
         selection = select(unit, rule)
         try:
             found[rule.name] = find(unit.area, rule.name, selection)
+            if rule.neighbors:
+                around = unit.place.neighbors(unit.tile)
+                beside = [find(unit.area, rule.name, replace(selection, tile=tile)) for tile in around]
+                found[rule.name] = add_neighbors(found[rule.name], beside)
             reason = f"no {rule.name} for tile {unit.tile.region_code}, {selection.period}"
         except InputError as error:
             found[rule.name], reason = Found(), str(error)

@@ -41,7 +41,8 @@ class InputRule:
     """Which datasets of an input enter a product: of the same tile or the whole area, of the same period or any.
 
     ``input_years`` names a sensor of ``product_tables.yml``: a map of a year that the owner's table has is made of all the input
-    years that the table gives it.
+    years that the table gives it. ``neighbors`` takes those of the tiles that touch the product's own as well, as far as they
+    are there.
     """
 
     name: str
@@ -49,6 +50,7 @@ class InputRule:
     scope: str = "tile"
     period: str = "same"
     input_years: str = ""
+    neighbors: bool = False
 
 
 @dataclass(frozen=True)
@@ -172,11 +174,13 @@ def read_definition(name: str, stage: str, entry: Mapping) -> ProductDefinition:
 
 
 def _read_input(product: str, name: str, rule: Mapping) -> InputRule:
-    unknown = sorted(set(rule) - {"required", "scope", "period", "input_years"})
-    if unknown or rule.get("scope", "tile") not in SCOPES or rule.get("period", "same") not in INPUT_PERIODS:
+    unknown = sorted(set(rule) - {"required", "scope", "period", "input_years", "neighbors"})
+    scope, neighbors = rule.get("scope", "tile"), rule.get("neighbors", False)
+    strange = scope not in SCOPES or rule.get("period", "same") not in INPUT_PERIODS
+    if unknown or strange or neighbors not in (True, False) or (neighbors and scope == "area"):
         raise ProductError(
             f"product {product!r}, input {name!r}: {dict(rule)}; allowed are required, scope ({', '.join(SCOPES)}), "
-            f"period ({', '.join(INPUT_PERIODS)}) and input_years (a sensor of product_tables.yml)"
+            f"period ({', '.join(INPUT_PERIODS)}), input_years (a sensor of product_tables.yml) and, of a tile, neighbors (true, false)"
         )
     return InputRule(name, **rule)
 

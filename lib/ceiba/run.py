@@ -17,6 +17,7 @@ from ceiba.cluster import Cluster
 from ceiba.config import Config
 from ceiba.errors import CeibaError, ParameterError
 from ceiba.grids import Period
+from ceiba.neighbors import warn_of_missing
 from ceiba.notebooks import read_parameters
 from ceiba.plan import (
     Snapshot,
@@ -158,6 +159,7 @@ def run_units(
                 # What was left out when it was made is told at every run, until the input is mended or removed.
                 result = Result(unit, DONE, reason="; ".join(left_out(snapshot)), ids=snapshot.ids)
             else:
+                warn_of_missing(unit.place, unit.tile, unit.input_rules.values(), snapshot.found)
                 started(unit)
                 waiting.append(cluster.submit(run_unit, unit, snapshot))
                 continue

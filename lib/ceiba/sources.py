@@ -41,6 +41,11 @@ class Selection:
     scope: str = "tile"
     any_period: bool = False
     keep_time: bool = False  # a span keeps its time dimension, even where it is of one year
+    halo_px: int = 0  # pixels around the tile that are loaded too
+
+    def geobox(self, resolution_m: float) -> GeoBox:
+        """Pixel grid of the tile with its halo."""
+        return self.tile.geobox(resolution_m).pad(self.halo_px)
 
 
 @dataclass(frozen=True)
@@ -209,7 +214,7 @@ class ProductSource(Source):
             raise InputError(
                 f"{self.definition.name} has no measurement {', '.join(unknown)}; it has {', '.join(known)}"
             )
-        geobox = selection.tile.geobox(resolution_m or self.own_resolution(found))
+        geobox = selection.geobox(resolution_m or self.own_resolution(found))
         coarser = abs(geobox.affine.a) > 1.01 * self.own_resolution(found)
         resampling = {
             band.name: "average" if coarser and band.dtype.startswith("float") else "nearest"

@@ -3,6 +3,7 @@
 import json
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from uuid import UUID
 
@@ -14,6 +15,7 @@ from ceiba import labels, store
 from ceiba.catalog import find_source
 from ceiba.errors import InputError, ParameterError, ProductError
 from ceiba.grids import Area, Period, Tile
+from ceiba.neighbors import neighbors_read, warn_of_missing
 from ceiba.notebooks import read_parameters
 from ceiba.plan import Snapshot, Unit, find_replaced, make_unit, map_years, select, take_snapshot, widened_inputs
 from ceiba.products import ProductDefinition, eo3_document, period_times
@@ -160,7 +162,7 @@ class Task:
         return find_source(self.area, name)
 
     def open(
-        self, name: str, *, measurements: Sequence[str] = (), resolution_m: float = 0
+        self, name: str, *, measurements: Sequence[str] = (), resolution_m: float = 0, halo_px: int = 0
     ) -> xr.Dataset | pd.DataFrame | dict[str, Path]:
         """Load an input by its catalogue name.
 
@@ -172,19 +174,45 @@ class Task:
             Bands, all where empty.
         resolution_m
             Pixel size [units of the tile's CRS]; that of the input where 0.
+        halo_px
+            Pixels around the tile that are loaded too, from the tiles beside it, at the given ``resolution_m``; no data where
+            these have none and beyond the place.
 
         Returns
         -------
         xr.Dataset, pd.DataFrame, gpd.GeoDataFrame or dict
             Rasters with dims ``(time, y, x)`` or, for one time, ``(y, x)``; a table; files by name.
+
+        Raises
+        ------
+        InputError
+            Where the input has no data, or a halo is asked for that its rule or the size of the tiles does not allow.
         """
         found = self._found(name)
         if not found.ids:
             raise InputError(f"{self.unit}: input {name} has no data here; ask task.has({name!r}) first")
         selection = select(self.unit, self._rules[name])
+        if halo_px:
+            self._check_halo(name, halo_px, resolution_m)
+            warn_of_missing(self.unit.place, self.tile, [self._rules[name]], self.snapshot.found)
+            selection = replace(selection, halo_px=halo_px)
         return find_source(self.area, name).load(
             selection, found, measurements=tuple(measurements), resolution_m=resolution_m
         )
+
+    def _check_halo(self, name: str, halo_px: int, resolution_m: float) -> None:
+        if halo_px < 0 or not resolution_m > 0 or not self._rules[name].neighbors:
+            raise InputError(
+                f"input {name} with a halo of {halo_px} pixels of {resolution_m} m: it needs 0 pixels or more, a resolution, and "
+                f"'neighbors: true' at this input in catalogs/products/{self.unit.stage}.yml"
+            )
+        place, tile = self.unit.place, self.tile
+        beyond = set(place.neighbors(tile, within_m=halo_px * resolution_m)) - set(place.neighbors(tile))
+        if beyond:
+            raise InputError(
+                f"a halo of {halo_px} pixels of {resolution_m} m reaches beyond the tiles around {tile.region_code}, to "
+                f"{', '.join(sorted(each.name for each in beyond))}; choose larger tiles, a smaller window or a smaller unit"
+            )
 
     def _found(self, name: str) -> Found:
         if name not in self.snapshot.found:
@@ -278,6 +306,8 @@ class Task:
         for name in sorted(rules):
             found = self.snapshot.found[name]
             (lineage if found.datasets else files)[name] = [str(value) for value in found.ids]
+        around = sorted(rule.name for rule in definition.inputs if rule.neighbors)
+        neighbors = {name: list(neighbors_read(self.unit.place, self.tile, self.snapshot.found[name])) for name in around}
         return eo3_document(
             dataset_id=dataset_id,
             definition=definition,
@@ -300,6 +330,7 @@ class Task:
                 "ceiba:notes": facts,
             }
             | ({"ceiba:input_period": widened} if widened else {})
+            | ({"ceiba:neighbors": neighbors} if neighbors else {})
             | ({"ceiba:revision": str(rejecting.id)} if rejecting else {}),
         )
 

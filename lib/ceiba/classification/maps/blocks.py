@@ -45,7 +45,10 @@ class MapSettings:
             raise InputError(f"the minimum mapping unit is {self.unit_ha} ha; it must be 0 or more")
 
     def halo_px(self, smallest_pixel_ha: float) -> int:
-        """Pixels around a tile or block on which its map depends."""
+        """Pixels around a tile or block on which its map depends.
+
+        The smallest pixel [ha] is that of the tile: the areas of pixels in the halo differ by less than what is added for one.
+        """
         unit = minimum_unit.halo_px(self.unit_ha, smallest_pixel_ha)
         return smoothing.halo_px(self.window_px) + unit
 
@@ -64,6 +67,7 @@ def map_blocks(
     *,
     settings: MapSettings | None = None,
     block_px: int = BLOCK_PX,
+    rim_px: int = 0,
 ) -> Iterator[tuple[slice, slice, xr.Dataset]]:
     """The map of each block, from the top row of blocks to the last, left to right.
 
@@ -77,16 +81,20 @@ def map_blocks(
         Smoothing, minimum mapping unit and which class is chosen first.
     block_px
         Side of a block [pixels]; it changes memory and time, never the map.
+    rim_px
+        Pixels at each side that belong to the tiles around: they are looked at, but not mapped.
 
     Yields
     ------
     tuple
-        Rows, columns and the bands of :func:`ceiba.classification.maps.prediction.map_land_cover` and
-        :func:`ceiba.classification.maps.trust.trust_bands` there.
+        Rows and columns, counted from the first one mapped, and the bands there of
+        :func:`ceiba.classification.maps.prediction.map_land_cover` and :func:`ceiba.classification.maps.trust.trust_bands`.
     """
     settings = settings or MapSettings()
     if block_px < 1:
         raise InputError(f"blocks of {block_px} pixels; at least 1 is needed")
+    if not 0 <= 2 * rim_px < min(areas_ha.shape):
+        raise InputError(f"a rim of {rim_px} pixels leaves nothing to map of {areas_ha.shape}")
     model.check_schema(features, legend)
     height, width = areas_ha.shape
     # One halo for all blocks, that of the smallest pixel, whatever block it lies in.
@@ -94,9 +102,10 @@ def map_blocks(
     reach = minimum_unit.halo_px(settings.unit_ha, smallest)
     halo = settings.halo_px(smallest)
     coarser, linear = coarser_legends(legend), minimum_unit.linear_classes(legend)
-    for top in range(0, height, block_px):
-        for left in range(0, width, block_px):
-            rows, columns = slice(top, min(top + block_px, height)), slice(left, min(left + block_px, width))
+    bottom, right = height - rim_px, width - rim_px
+    for top in range(rim_px, bottom, block_px):
+        for left in range(rim_px, right, block_px):
+            rows, columns = slice(top, min(top + block_px, bottom)), slice(left, min(left + block_px, right))
             around = _widen(rows, halo, height), _widen(columns, halo, width)
             near = features.isel(y=around[0], x=around[1]).compute()
             probabilities = predict_probabilities(model, near, legend)
@@ -114,7 +123,8 @@ def map_blocks(
             inner = _within(rows, wider[0]), _within(columns, wider[1])
             own = {"y": _within(rows, around[0]), "x": _within(columns, around[1])}
             trust = trust_bands(model, near.isel(own), probabilities.isel(own))
-            yield rows, columns, map_land_cover(smooth.isel(y=inner[0], x=inner[1]), decided[inner]).merge(trust)
+            part = map_land_cover(smooth.isel(y=inner[0], x=inner[1]), decided[inner]).merge(trust)
+            yield _within(rows, slice(rim_px, bottom)), _within(columns, slice(rim_px, right)), part
 
 
 def map_by_blocks(
@@ -125,11 +135,14 @@ def map_by_blocks(
     *,
     settings: MapSettings | None = None,
     block_px: int = BLOCK_PX,
+    rim_px: int = 0,
 ) -> xr.Dataset:
-    """All blocks of :func:`map_blocks` put together: bands of the whole, dims ``(y, x)``."""
-    first = features[model.names[0]]
+    """All blocks of :func:`map_blocks` put together: bands of the whole without its rim, dims ``(y, x)``."""
+    mapped = slice(rim_px, -rim_px or None)
+    first = features[model.names[0]].isel(y=mapped, x=mapped)
     bands: dict[str, xr.DataArray] = {}
-    for rows, columns, part in map_blocks(model, features, legend, areas_ha, settings=settings, block_px=block_px):
+    parts = map_blocks(model, features, legend, areas_ha, settings=settings, block_px=block_px, rim_px=rim_px)
+    for rows, columns, part in parts:
         for name, band in part.items():
             if name not in bands:
                 whole = np.empty(first.shape, dtype=band.dtype)
