@@ -11,6 +11,7 @@ import nbformat
 
 from ceiba.config import project_root
 from ceiba.errors import ParameterError
+from ceiba.parameter_limits import check_limits
 
 TYPES = {"str": str, "int": int, "float": float, "bool": bool, "list": list}
 UNIT_PARAMETERS = ("area", "tile", "year", "first_year", "last_year")
@@ -89,16 +90,19 @@ def check_parameters(notebook: str, given: Mapping[str, object]) -> dict[str, ob
     """Values for a run: the notebook's defaults with ``given`` in their place, each of the declared type.
 
     Text given on a command line is read by the declared type: "07" stays a string for ``str`` and is 7 for ``int``.
-    Raises :class:`ParameterError` on an unknown name or a value of another type, naming what is allowed.
+    Raises :class:`ParameterError` on an unknown name, a value of another type or one beyond its limits
+    (:mod:`ceiba.parameter_limits`), naming what is allowed.
     """
     declared = read_parameters(notebook)
     unknown = sorted(set(given) - set(declared))
     if unknown:
         raise ParameterError(f"{notebook} has no parameter {', '.join(unknown)}; it has {', '.join(declared)}")
-    return {
+    values = {
         name: check_value(notebook, parameter, given[name]) if name in given else parameter.default
         for name, parameter in declared.items()
     }
+    check_limits(notebook, values)
+    return values
 
 
 def check_value(notebook: str, parameter: Parameter, value: object) -> object:

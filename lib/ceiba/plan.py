@@ -131,8 +131,12 @@ def products_of(notebook: str, parameters: Mapping[str, object] | None = None) -
     every = [each for each in load_definitions().values() if each.notebook == notebook and each.per != "scene"]
     written = [each for each in every if parameters is None or each.is_written(parameters)]
     if every and not written:
-        allowed = " or ".join(", ".join(f"{name}={value!r}" for name, value in each.when.items()) for each in every)
-        raise ParameterError(f"{notebook} writes no product with these parameters; it does with {allowed}")
+        # Several products may be written with the same parameters.
+        allowed = dict.fromkeys(", ".join(f"{name}={value!r}" for name, value in each.when.items()) for each in every)
+        given = ", ".join(
+            f"{name}={parameters.get(name)!r}" for name in dict.fromkeys(name for each in every for name in each.when)
+        )
+        raise ParameterError(f"{notebook} writes no product with {given}; allowed are {' or '.join(allowed)}")
     return written
 
 
@@ -241,6 +245,8 @@ def make_unit(notebook: str, given: Mapping[str, object]) -> Unit:
     else:
         first, last = (0, 0) if fell_back else (parameters.get("first_year", 0), parameters.get("last_year", 0))
         period = Period(first or place.years.first_year, last or place.years.last_year)
+    if not (place.years.first_year <= period.first_year and period.last_year <= place.years.last_year):
+        raise AreaError(f"{notebook}: {place.name} of area {area.name} has data for {place.years}, not for {period}")
     return Unit(notebook, area, place, tile, period, per, parameters)
 
 

@@ -40,12 +40,14 @@ def detect_change(mosaics: xr.Dataset, *, first_year: int, last_year: int, metho
     Raises
     ------
     ParameterError
-        On an unknown method.
+        On an unknown method, or where the first year is not before the last.
     InputError
         Where a year has no mosaic.
     """
     if method not in METHODS:
         raise ParameterError(f"method {method!r}: allowed are {', '.join(METHODS)}")
+    if not first_year < last_year:
+        raise ParameterError(f"years {first_year} and {last_year}: change needs two, the first before the last")
     before, after = (
         np.stack([year_of(mosaics[band], year).values for band in BANDS]).astype("float64")
         for year in (first_year, last_year)
