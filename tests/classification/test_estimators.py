@@ -10,7 +10,7 @@ from scipy.stats import beta
 from ceiba.classification.accuracy.areas import estimate_areas
 from ceiba.classification.accuracy.assessment import estimate_accuracy
 from ceiba.classification.accuracy.estimators import estimate_ratios, probability_sample
-from ceiba.classification.accuracy.intervals import ratio_interval
+from ceiba.classification.accuracy.intervals import ratio_interval, strata_interval
 from ceiba.classification.accuracy.validation import wilson_interval
 from ceiba.errors import InputError
 
@@ -19,6 +19,22 @@ STRATA = "AAAAAAAAAABBBBBBBBBBCCCCCCCCCCDDDDDDDDDD"
 MAPPED = "AAAAAAABBBABBBBBBBBBBBCCCCCCBBDDDDDDDDDD"
 FOUND = "AAAAACBABCABBBBBAABBCCCCCDDBBADDDDDDDCCB"
 SIZES = {"A": 40_000, "B": 30_000, "C": 20_000, "D": 10_000}
+
+
+# The same data by the R package mapac (aa_stratified), without the finite-population correction: classes A to D in rows.
+MAPAC = {
+    "users_accuracy": [0.7419355, 0.5744681, 0.5000000, 0.7000000],
+    "users_se": [0.1645627, 0.1248023, 0.2151657, 0.1527525],
+    "producers_accuracy": [0.6571429, 0.7941176, 0.3000000, 0.6363636],
+    "producers_se": [0.1477318, 0.1165671, 0.1504438, 0.1623242],
+    "f1": [0.6969697, 0.6666667, 0.3750000, 0.6666667],
+    "share": [0.35, 0.34, 0.20, 0.11],
+}
+MAPAC_AREA_SE, MAPAC_OVERALL_SE = [0.08225975, 0.07586538, 0.06429101, 0.03073181], 0.08465617
+
+
+def limits_of(found):
+    return [found.lower[0], found.upper[0]]
 
 
 def linearised_by_hand(y, x, strata, sizes):
@@ -63,6 +79,22 @@ def test_the_numerical_example_of_stehman_2014():
     # As the article prints them: areas of A and C, overall, user's and producer's accuracy of B.
     printed = [rows.loc["A", "area_se_ha"] / 1e5, rows.loc["C", "area_se_ha"] / 1e5, errors[0], errors[2], errors[3]]
     assert np.round(printed, 3).tolist() == [0.082, 0.064, 0.085, 0.125, 0.117]
+
+
+def test_equals_the_r_package_mapac_on_the_example_of_stehman_2014():
+    """A million times the pixels: the finite-population correction, which the package leaves out, vanishes.
+
+    Its standard errors of F1 (0.110, 0.094, 0.132, 0.113) take user's and producer's accuracy for independent; ours do not.
+    """
+    strata, mapped, found = (np.array(list(text)) for text in (STRATA, MAPPED, FOUND))
+    sample = probability_sample(strata, {name: size * 1e6 for name, size in SIZES.items()})
+    answer = estimate_accuracy(mapped, found, sample)
+    for name, values in MAPAC.items():
+        assert answer.classes[name].to_numpy() == pytest.approx(values, abs=1e-7), name
+    assert answer.classes["area_se_ha"].to_numpy() / 1e11 == pytest.approx(MAPAC_AREA_SE, abs=1e-8)
+    assert answer.overall.standard_error == pytest.approx(MAPAC_OVERALL_SE, abs=1e-8)
+    wanted = [[0.23, 0.04, 0.04, 0], [0.12, 0.27, 0.08, 0], [0, 0.02, 0.06, 0.04], [0, 0.01, 0.02, 0.07]]
+    assert answer.matrix.to_numpy() == pytest.approx(np.array(wanted))
 
 
 def test_equals_olofsson_2014_where_the_strata_are_the_map_classes():
@@ -156,7 +188,7 @@ def test_wrong_samples_are_refused_by_name():
         probability_sample("", {"a": 1})
     with pytest.raises(InputError, match=r"no area is known of \['b'\]"):
         probability_sample("ab", {"a": 5, "b": 5}, stratum_areas={"a": 2.0})
-    with pytest.raises(InputError, match="no interval 'bayes'; there are strata, wider, wilson, logit, normal"):
+    with pytest.raises(InputError, match="no interval 'bayes'; there are strata, wilson, logit, normal"):
         estimate_ratios(np.ones(1), np.ones(1), probability_sample("a", {"a": 5}), interval="bayes")
 
 
@@ -175,24 +207,50 @@ def test_intervals_of_a_simple_random_sample_are_the_textbook_ones():
     assert np.isnan(np.ravel(missing)).all()
 
 
-def test_the_interval_from_strata_is_jeffreys_in_one_stratum_and_adds_up_in_two():
-    """3 of 20, Jeffreys 0.0422 to 0.3484 (beta quantiles of scipy.stats); two strata by the sum of squared margins."""
-    alone = probability_sample("a" * 20, {"a": 1e9})
-    found = estimate_ratios(np.repeat([1.0, 0], [3, 17]), np.ones(20), alone)
+def test_the_interval_from_strata_is_jeffreys_in_one_stratum():
+    """3 of 20, Jeffreys 0.0441 to 0.3486 (beta quantiles of scipy.stats); F1 of 3 right, 17 wrong is 2 p / (1 + p)."""
+    alone = probability_sample("a" * 20, {"a": 1e12})
+    right = np.repeat([1.0, 0], [3, 17])
     limits = beta.ppf([0.025, 0.975], 3.5, 17.5)
-    assert (found.lower[0], found.upper[0]) == pytest.approx(limits)
-    assert limits == pytest.approx([0.0422, 0.3484], abs=3e-3)
-    # A share of area: none of 300 in a stratum of 0.9, 40 of 50 in one of 0.1; estimate 0.08.
+    assert limits_of(estimate_ratios(right, np.ones(20), alone)) == pytest.approx(limits)
+    assert limits == pytest.approx([0.0441, 0.3486], abs=1e-4)
+    f1 = estimate_ratios(2 * right, 1 + right, alone, weight=2.0)
+    assert limits_of(f1) == pytest.approx(2 * limits / (1 + limits))
+    # None right: an F1 of 0, whose upper limit still counts twice what might have been right.
+    none = estimate_ratios(np.zeros(20), np.ones(20), alone, weight=2.0)
+    share = beta.ppf(0.975, 0.5, 20.5)
+    assert limits_of(none) == pytest.approx([0, 2 * share / (1 + share)])
+    # All wrong but nothing unseen: measured whole, the limits are the value.
+    whole = estimate_ratios(right, np.ones(20), probability_sample("a" * 20, {"a": 20}))
+    assert limits_of(whole) == pytest.approx([0.15, 0.15])
+
+
+@pytest.mark.parametrize("weight", [1.0, 2.0])
+def test_the_interval_from_several_strata_is_that_of_draws_from_the_posterior(weight):
+    """Against 200,000 draws of Dirichlet shares: counts of four strata, half a sample shared by area."""
+    rng = np.random.default_rng(5)
+    right, wrong = np.array([0, 40, 3, 9]), np.array([2, 0, 7, 30])
+    count, area = np.array([400, 50, 60, 45]), np.array([8.0, 0.4, 1.0, 0.6])
+    shapes = [value + 0.5 * area / area.sum() for value in (right, wrong)] + [count - right - wrong]
+    draws = [rng.gamma(np.maximum(shape, 1e-9), size=(200_000, 4)) for shape in shapes]
+    first, second = (draws[part] / sum(draws) @ area for part in (0, 1))
+    limits = np.quantile(weight * first / (weight * first + second), [0.025, 0.975])
+    found = strata_interval(
+        (right / count)[:, None], (wrong / count)[:, None], count, area, np.array([weight]),
+        right_possible=np.ones((4, 1)) > 0, wrong_possible=np.ones((4, 1)) > 0,
+    )  # fmt: skip
+    assert np.ravel(found) == pytest.approx(limits, abs=0.004)
+
+
+def test_what_is_impossible_in_a_stratum_adds_nothing():
+    """A share of area: none of 300 in a stratum of 0.9, 40 of 50 in one of 0.1; where none can be, 0.1 times Jeffreys."""
     sample = probability_sample("a" * 300 + "b" * 50, {"a": 9e8, "b": 1e8})
-    found = estimate_ratios(np.repeat([0.0, 1, 0], [300, 40, 10]), np.ones(350), sample)
-    high, low = beta.ppf([0.975, 0.025], 40.5, 10.5)
-    none = beta.ppf(0.975, 0.5, 300.5)
-    assert found.upper[0] == pytest.approx(0.08 + np.hypot(0.1 * (high - 0.8), 0.9 * none), abs=1e-6)
-    assert found.lower[0] == pytest.approx(0.08 - 0.1 * (0.8 - low), abs=1e-6)
-    # Nothing in the first stratum can be of the kind: only the second is uncertain.
+    values = np.repeat([0.0, 1, 0], [300, 40, 10])
+    found = estimate_ratios(values, np.ones(350), sample)
+    assert found.lower[0] < 0.08 < 0.08 + 0.9 * beta.ppf(0.9, 0.5, 300) < found.upper[0]
     possible = np.repeat([False, True], [300, 50])[:, None]
-    found = estimate_ratios(np.repeat([0.0, 1, 0], [300, 40, 10]), np.ones(350), sample, right_possible=possible)
-    assert found.upper[0] < 0.08 + 0.1 * (high - 0.8) + 0.9 * none
+    less = estimate_ratios(values, np.ones(350), sample, right_possible=possible)
+    assert limits_of(less) == pytest.approx(0.1 * beta.ppf([0.025, 0.975], 40.5, 10.05), abs=2e-4)
 
 
 def test_the_interval_from_strata_covers_rare_omission_where_the_normal_one_does_not():

@@ -99,9 +99,8 @@ def estimate_accuracy(
     part_area_ha
         Known area of that part: shares are then scaled to it, else to the area that the sample itself gives the part.
     level, interval
-        As :func:`ceiba.classification.accuracy.estimators.estimate_ratios` takes them. Overall, user's and producer's
-        accuracy get ``wider`` where it is ``strata``: so each covers the truth of a simulated country in 94 to 96 % of
-        2,000 designs on the average of classes (``bench_accuracy.py``).
+        As :func:`ceiba.classification.accuracy.estimators.estimate_ratios` takes them; ``bench_accuracy.py`` tells how often
+        each covers the truth of a simulated country.
 
     Raises
     ------
@@ -127,15 +126,12 @@ def estimate_accuracy(
     right = (is_mapped & is_found).astype("float64")
     every = inside.astype("float64")[:, None]
 
-    accuracy_interval = "wider" if interval == "strata" else interval
-
-    def ratios(
-        numerators, denominators, *, right_possible=None, wrong_possible=None, interval=accuracy_interval
-    ) -> Ratios:
+    def ratios(numerators, denominators, *, weight=1.0, right_possible=None, wrong_possible=None) -> Ratios:
         return estimate_ratios(
             numerators,
             denominators,
             sample,
+            weight=weight,
             right_possible=right_possible,
             wrong_possible=wrong_possible,
             level=level,
@@ -145,7 +141,7 @@ def estimate_accuracy(
     overall = ratios(right.sum(axis=1, keepdims=True), every)
     whole = every if part_area_ha is not None or part is None else np.ones_like(every)
     total = sample.total_area if part_area_ha is None else float(part_area_ha)
-    shares = ratios(is_found, whole, interval=interval)
+    shares = ratios(is_found, whole)
     columns = {"code": order, "samples": is_found.sum(axis=0), "mapped_samples": is_mapped.sum(axis=0)}
     # What is mapped as another class cannot be right, nor wrongly mapped as this one; what is mapped as this one cannot
     # be missed.
@@ -157,7 +153,7 @@ def estimate_accuracy(
             "producers_accuracy",
             ratios(right, is_found, right_possible=is_mapped, wrong_possible=~is_mapped),
         ),
-        ("f1", "f1", ratios(2 * right, either, right_possible=is_mapped, interval=interval)),
+        ("f1", "f1", ratios(2 * right, either, weight=2.0, right_possible=is_mapped)),
     ):
         columns |= {long_name: found.value} | _columns(found, name)
     columns |= {

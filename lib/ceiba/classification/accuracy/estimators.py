@@ -170,6 +170,7 @@ def estimate_ratios(
     denominators: np.ndarray,
     sample: ProbabilitySample,
     *,
+    weight: float | np.ndarray = 1.0,
     right_possible: np.ndarray | None = None,
     wrong_possible: np.ndarray | None = None,
     level: float = 0.95,
@@ -188,14 +189,16 @@ def estimate_ratios(
         Values of each sample, dims ``(sample, quantity)``: 0 or 1 (2 for what F1 counts twice), or shares of a polygon.
     sample
         From :func:`probability_sample`.
+    weight
+        How often the numerators count what is right: 2 for F1; one for all or one a quantity.
     right_possible, wrong_possible
         Whether a unit could have been in the numerator, or in the denominator alone, given what is known of it without a
         visit (its class in the map), dims ``(sample, quantity)``; it always could where they are None.
     level
         Confidence level.
     interval
-        A name of :data:`ceiba.classification.accuracy.intervals.INTERVALS`: ``wider`` takes on each side the farther limit
-        of ``strata`` and ``wilson``. ``strata`` is for indicators; quantities with other values get ``wilson``.
+        A name of :data:`ceiba.classification.accuracy.intervals.INTERVALS`. ``strata`` is for indicators; quantities with
+        other values get ``wilson``.
     """
     check_method(interval)
     top = np.asarray(numerators, dtype="float64").reshape(len(sample), -1)
@@ -208,12 +211,11 @@ def estimate_ratios(
     # Kish's effective number of samples in the denominator, for ratios whose sample shows no spread at all.
     effective = safe**2 / np.maximum((sample.areas**2) @ bottom**2, np.finfo(float).tiny)
     effective = np.where(_whole_population(bottom, sample), np.inf, effective)
-    by_strata = interval in ("strata", "wider")
-    method = "wilson" if by_strata else interval
-    lower, upper = ratio_interval(ratio, variance, effective, level=level, method=method)
+    by_strata = interval == "strata"
+    lower, upper = ratio_interval(ratio, variance, effective, level=level, method="wilson" if by_strata else interval)
     error = np.where(there, np.sqrt(variance), np.nan)
     if by_strata:
-        weight = np.maximum(top.max(axis=0), 1)
+        weight = np.broadcast_to(np.asarray(weight, dtype="float64"), top.shape[1:])
         plain = there & (((top == 0) & (bottom >= 0)) | ((top == weight) & (bottom == weight))).all(axis=0)
         plain &= ((bottom == 0) | (bottom == 1) | (top > 0)).all(axis=0)
         masks = [
@@ -221,8 +223,6 @@ def estimate_ratios(
             for mask in (right_possible, wrong_possible)
         ]
         low, high = _strata_limits(top, bottom, weight, sample, masks, level)
-        if interval == "wider":
-            low, high = np.minimum(low, lower), np.maximum(high, upper)
         lower = np.where(plain, np.minimum(low, ratio), lower)
         upper = np.where(plain, np.maximum(high, ratio), upper)
     return Ratios(ratio, error, lower, upper, float(stats.norm.ppf(0.5 + level / 2)) * error)

@@ -1,12 +1,17 @@
 """Confidence intervals of proportions and ratios from samples of unequal weights."""
 
+import math
+
+import numba
 import numpy as np
 from scipy import special, stats
 
 from ceiba.errors import InputError
 
-INTERVALS = ("strata", "wider", "wilson", "logit", "normal")
-STEPS = 40  # halvings of 0..1: limits to 1e-12
+INTERVALS = ("strata", "wilson", "logit", "normal")
+STEPS = 34  # halvings of 0..1: limits to 1e-10
+FARTHEST = 1e6  # of saddlepoints, in 1 / standard deviation
+EPSILON = 1e-15  # a standard deviation of nothing, of areas that sum to 1
 
 
 def ratio_interval(
@@ -81,14 +86,17 @@ def strata_interval(
     wrong_possible: np.ndarray,
     level: float = 0.95,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Interval of a ratio of totals, recovered from the intervals of its proportions in each stratum.
+    """Interval of a ratio of totals, between quantiles of its posterior distribution.
 
-    The ratio is R = sum(w area right) / sum(area (w right + wrong)). Each proportion gets Jeffreys limits in its stratum
-    (Brown, Cai and DasGupta 2001, doi:10.1214/ss/1009213286), also where none or all of the samples are right, and the
-    limits are combined as Zou, Huang and Zhang 2009 do (MOVER, doi:10.1016/j.csda.2008.09.033) with the correlation of two
-    shares of one sample, for the R at which the combination just allows 0 (as Fieller's theorem does). Where a class is
-    missed once or never among the samples of a large stratum, as rare change is, the variance of that stratum is mostly
-    0 and all intervals built on it are far too short; this one is not.
+    The ratio is R = sum(w area right) / sum(area (w right + wrong)). The shares of each stratum have a Dirichlet posterior:
+    its samples, and half a sample in all that is right and half a sample in all that is wrong, spread over the strata that
+    can hold such units in proportion to their areas. In one stratum that is Jeffreys' interval (Brown, Cai and DasGupta 2001,
+    doi:10.1214/ss/1009213286). In several, R lies below r where D = sum(area (w (1 - r) right - r wrong)) is negative; that
+    probability is the saddlepoint approximation (:func:`_below_zero`) from three cumulants of D in each stratum.
+
+    Where a class is missed once or never among the samples of a large stratum, as rare change is, the variance of that
+    stratum is mostly 0 and all intervals built on it are far too short. Half a sample in each stratum, on the other hand,
+    would be more errors than there are where there are many strata.
 
     Parameters
     ----------
@@ -109,46 +117,101 @@ def strata_interval(
     Returns
     -------
     tuple
-        Lower and upper limits, dims ``(quantity,)``.
+        Lower and upper limits, dims ``(quantity,)``; 0 and 1 at the least where nothing, or everything, was right.
     """
-    tail = (1 - level) / 2
-    right_low, right_high = _jeffreys(right, count[:, None], tail)
-    wrong_low, wrong_high = _jeffreys(wrong, count[:, None], tail)
-    area = area[:, None]
-    below = [np.where(possible, area * (share - low), 0) for possible, share, low in
-             ((right_possible, right, right_low), (wrong_possible, wrong, wrong_low))]  # fmt: skip
-    above = [np.where(possible, area * (high - share), 0) for possible, share, high in
-             ((right_possible, right, right_high), (wrong_possible, wrong, wrong_high))]  # fmt: skip
-    odds = (1 - right) * (1 - wrong)
-    # Shares of one sample: the more of the one, the less of the other; all the less where there is nothing else.
-    full = right + wrong > 1 - 1e-12
-    correlation = np.where(full, 1, np.sqrt(right * wrong / np.where(full, 1, odds)))
-    top, rest = (area * right).sum(axis=0), (area * wrong).sum(axis=0)
-    lower = _solve(top, rest, below[0], above[1], correlation, weight, -1)
-    upper = _solve(top, rest, above[0], below[1], correlation, weight, 1)
-    return lower, upper
+    area = area[:, None] / area.sum()
+    open_stratum = np.isfinite(count)[:, None]
+    count = np.where(open_stratum, count[:, None], 1)
+    top = count * right + _half_sample(area * (right_possible & open_stratum))
+    rest = count * wrong + _half_sample(area * (wrong_possible & open_stratum))
+    neither = count * np.clip(1 - right - wrong, 0, None)
+    total = np.maximum(top + rest + neither, np.finfo(float).tiny)
+    share, other = top / total, rest / total
+    second = np.where(open_stratum, area**2 / (total + 1), 0)
+    third = np.where(open_stratum, 2 * area**3 / ((total + 1) * (total + 2)), 0)
+    tails = np.array([(1 - level) / 2, (1 + level) / 2])
+    limits = _quantiles(share, other, np.ravel(area), second, third, weight, tails)
+    # The share of what is right has a beta distribution where one stratum holds all of it.
+    alone = (((top + rest) > 0).sum(axis=0) == 1) & open_stratum.all()
+    beta = special.betaincinv(*(np.where(alone, part.sum(axis=0), 1) for part in (top, rest)), tails[:, None])
+    lower, upper = np.where(alone, weight * beta / (1 + (weight - 1) * beta), limits)
+    found = weight * (area * right).sum(axis=0)
+    missed = (area * wrong).sum(axis=0)
+    return np.where(found > 0, lower, 0), np.where(missed > 0, upper, 1)
 
 
-def _jeffreys(share: np.ndarray, count: np.ndarray, tail: float) -> tuple[np.ndarray, np.ndarray]:
-    share, count = np.broadcast_arrays(share, count)
-    finite = np.isfinite(count)
-    number = np.where(finite, count, 1)
-    hits = np.clip(share * number, 0, number)
-    low = np.where(hits > 0, special.betaincinv(hits + 0.5, number - hits + 0.5, tail), 0)
-    high = np.where(hits < number, special.betaincinv(hits + 0.5, number - hits + 0.5, 1 - tail), 1)
-    # Far from 0 and 1 the limits enclose the share; next to them Jeffreys' may not.
-    return np.where(finite, np.minimum(low, share), share), np.where(finite, np.maximum(high, share), share)
+def _half_sample(area: np.ndarray) -> np.ndarray:
+    return area / (2 * np.maximum(area.sum(axis=0), np.finfo(float).tiny))
 
 
-def _solve(top, rest, right_margin, wrong_margin, correlation, weight, side: int) -> np.ndarray:
-    """Ratio at which the limit of ``weight (1 - R) top - R rest`` on one side is 0, by halving."""
-    right_squares, wrong_squares = (right_margin**2).sum(axis=0), (wrong_margin**2).sum(axis=0)
-    product = (correlation * right_margin * wrong_margin).sum(axis=0)
-    low, high = np.zeros_like(top), np.ones_like(top)
+@numba.njit(cache=True)
+def _quantiles(share, other, area, second, third, weight, tails):
+    """Ratios below which the posterior has each of the tails, dims ``(tail, quantity)``, by halving."""
+    strata, quantities = share.shape
+    found = np.empty((tails.size, quantities))
+    variance, scale = np.empty(strata), np.empty(strata)
+    for quantity in range(quantities):
+        for number, tail in enumerate(tails):
+            low, high = 0.0, 1.0
+            for _ in range(STEPS):
+                ratio = (low + high) / 2
+                gain = weight[quantity] * (1 - ratio)
+                total, cumulant = 0.0, 0.0
+                for h in range(strata):
+                    right, wrong = share[h, quantity], other[h, quantity]
+                    mean = gain * right - ratio * wrong
+                    squares = gain**2 * right + ratio**2 * wrong
+                    cubes = gain**3 * right - ratio**3 * wrong
+                    skewed = third[h, quantity] * (cubes - 3 * mean * squares + 2 * mean**3)
+                    variance[h] = second[h, quantity] * max(squares - mean**2, 0.0)
+                    scale[h] = skewed / (2 * variance[h]) if variance[h] > 0 else 0.0
+                    total += area[h] * mean
+                    cumulant += skewed
+                if _below_zero(total, variance, scale, cumulant) < tail:
+                    low = ratio
+                else:
+                    high = ratio
+            found[number, quantity] = (low + high) / 2
+    return found
+
+
+@numba.njit(cache=True)
+def _below_zero(mean, variance, scale, cumulant):
+    """Probability that a sum of independent gamma variables, each shifted and either way up, is negative.
+
+    Barndorff-Nielsen's form of the saddlepoint approximation (1986, doi:10.1093/biomet/73.2.307). A gamma variable of
+    variance v and third cumulant 2 v s has K(t) = v (-s t - log(1 - s t)) / s^2 about its mean. ``mean`` and ``cumulant`` are
+    the first and third cumulants of the sum, ``variance`` and ``scale`` are v and s of its terms, dims ``(term,)``.
+    """
+    deviation = math.sqrt(variance.sum())
+    if deviation < EPSILON:
+        return 1.0 if mean < 0 else 0.0
+    # The saddlepoint lies on the side away from the mean, before 1 - s t is 0 for a term: K(t) ends there.
+    side = -1.0 if mean > 0 else 1.0
+    end = FARTHEST / deviation
+    for s in scale:
+        if side * s * end >= 1:
+            end = (1 - 1e-9) / (side * s)
+    near, far = 0.0, 1.0
     for _ in range(STEPS):
-        ratio = (low + high) / 2
-        gain = weight * (1 - ratio)
-        margin = np.sqrt(gain**2 * right_squares + ratio**2 * wrong_squares + 2 * gain * ratio * product)
-        positive = gain * top - ratio * rest + side * margin > 0
-        low, high = np.where(positive, ratio, low), np.where(positive, high, ratio)
-    return (low + high) / 2
+        middle = (near + far) / 2
+        # Cubed, for most saddlepoints lie close to 0.
+        point = side * end * middle**3
+        slope = mean
+        for h in range(scale.size):
+            slope += point * variance[h] / (1 - scale[h] * point)
+        if side * slope < 0:
+            near = middle
+        else:
+            far = middle
+    height, curvature = point * mean, 0.0
+    for h in range(scale.size):
+        step = scale[h] * point
+        curve = (-step - math.log1p(-step)) / step**2 if abs(step) > 1e-4 else 0.5 + step / 3
+        height += point**2 * variance[h] * curve
+        curvature += variance[h] / (1 - step) ** 2
+    root = side * math.sqrt(max(-2 * height, 0.0))
+    other = point * math.sqrt(curvature)
+    # Next to the mean both roots vanish, and what corrects them tends to a sixth of the skewness.
+    correction = math.log(other / root) / root if abs(root) > 1e-3 else cumulant / deviation**3 / 6
+    return 0.5 * math.erfc(-(root + correction) / math.sqrt(2.0))
