@@ -1,7 +1,8 @@
 """Networks for regular series: temporal convolutions and light temporal attention, in Keras, kept as plain arrays."""
 
+import functools
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -107,14 +108,38 @@ def fit_series_network(
     mean, scale = standardization(series.reshape(-1, series.shape[2]))
     rows = ((series - mean) / scale).astype("float32")
     classes, index = np.unique(codes, return_inverse=True)
+    network = _compiled_network(kind, rows.shape[2], len(classes), tuple(sorted(options.items())))
     keras.utils.set_random_seed(seed)
-    network = build_network(kind, rows.shape[2], len(classes), options)
-    batch, epochs = int(options["batch"]), int(options["epochs"])
-    rate = keras.optimizers.schedules.CosineDecay(float(options["rate"]), epochs * -(-len(rows) // batch))
-    network.compile(keras.optimizers.AdamW(rate), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
-    weight = None if sample_weight is None else np.asarray(sample_weight, dtype="float32")
-    network.fit(rows, index.reshape(-1), sample_weight=weight, batch_size=batch, epochs=epochs, verbose=0)
+    fresh = build_network(kind, rows.shape[2], len(classes), options)
+    for variable, start in zip(network.variables, fresh.variables, strict=True):
+        variable.assign(start)
+    for variable in network.optimizer.variables:
+        variable.assign(np.zeros(variable.shape, variable.dtype))
+    batch, epochs, rate = min(int(options["batch"]), len(rows)), int(options["epochs"]), float(options["rate"])
+    weight = np.ones(len(rows), dtype="float32") if sample_weight is None else np.asarray(sample_weight, dtype="float32")
+    batches = _draw_batches((rows, index.reshape(-1), weight), batch, np.random.default_rng(seed))
+    slower = keras.callbacks.LearningRateScheduler(lambda epoch, _: rate * 0.5 * (1 + np.cos(np.pi * epoch / epochs)))
+    network.fit(
+        batches, steps_per_epoch=len(rows) // batch, epochs=epochs, shuffle=False, verbose=0, callbacks=[slower]
+    )
     return SeriesNetwork(kind, classes.astype("int64"), mean, scale, tuple(network.get_weights()), dict(options))
+
+
+@functools.lru_cache(maxsize=4)
+def _compiled_network(kind: str, bands: int, classes: int, options: tuple[tuple[str, float], ...]) -> keras.Model:
+    """A network to be fitted: compiling takes longer than fitting a few thousand samples, and folds are alike."""
+    network = build_network(kind, bands, classes, dict(options))
+    network.compile(keras.optimizers.AdamW(), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    network.optimizer.build(network.trainable_variables)
+    return network
+
+
+def _draw_batches(arrays: Sequence[np.ndarray], batch: int, random: np.random.Generator) -> Iterator[tuple[np.ndarray, ...]]:
+    """Whole batches without end, every epoch in another order: what is left over would be compiled by itself and normalised alone."""
+    while True:
+        order = random.permutation(len(arrays[0]))
+        for start in range(0, len(order) - batch + 1, batch):
+            yield tuple(array[order[start : start + batch]] for array in arrays)
 
 
 def as_series(features: np.ndarray, dates: int) -> np.ndarray:
