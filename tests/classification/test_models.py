@@ -1,6 +1,8 @@
 """Models: compiled forests equal scikit-learn's, files are reproducible and refuse what they were not trained on."""
 
+import io
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -127,6 +129,49 @@ def test_a_model_refuses_other_features_legends_and_forests(tmp_path, mato_gross
         LandCoverModel.read(files)
     with pytest.raises(InputError, match="is no forest"):
         Forest.read(files["card.json"])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda text: text[:-30], r"card\.json is no card of a land-cover model"),
+        (lambda text: b"\xff" + text, r"card\.json is no card of a land-cover model"),
+        (lambda text: b"[1]", "it holds list in place of an object"),
+        (lambda text: text.replace(b'"format": 3', b'"format": 4'), "has format 4, this version of Ceiba reads format 3; train"),
+        (lambda text: text.replace(b'"format": 3,', b""), "has format 1 or 2, this version"),
+        (lambda text: text.replace(b'"ndvi_03"', b'"ndvi_04"'), "was changed after training"),
+    ],
+)
+def test_a_damaged_changed_or_older_card_is_refused(tmp_path, trained, change, message):
+    files = write_files(tmp_path, trained[0].to_files())
+    files["card.json"].write_bytes(change(files["card.json"].read_bytes()))
+    with pytest.raises(InputError, match=message):
+        LandCoverModel.read(files)
+
+
+def test_a_model_with_another_number_of_features_is_refused(tmp_path, trained):
+    fewer = replace(trained[0], names=trained[0].names[1:])
+    with pytest.raises(InputError, match="the card names 71 features, its classifier takes 72"):
+        LandCoverModel.read(write_files(tmp_path, fewer.to_files()))
+
+
+def test_a_forest_that_points_beyond_its_arrays_is_refused():
+    """The compiled walk looks at no bounds: a file made to lead it out of its arrays must not be read."""
+    random = np.random.default_rng(4)
+    features = random.normal(size=(80, 3)).astype("float32")
+    forest = Forest.from_sklearn(ExtraTreesClassifier(3, random_state=0, min_samples_leaf=3).fit(features, features[:, 0] > 0))
+    assert np.array_equal(Forest.read(io.BytesIO(forest.to_bytes())).nodes, forest.nodes)
+    beyond = {
+        "nodes": forest.nodes + np.array([0, len(forest.nodes) << 8], dtype="int32"),
+        "leaf": np.full_like(forest.leaf, -1 - len(forest.shares)),
+        "roots": forest.roots + 1,
+        "shares": forest.shares[:, :1],
+        "depths": forest.depths[1:],
+        "feature_count": 1,
+    }
+    for name, value in beyond.items():
+        with pytest.raises(InputError, match="is no forest of Ceiba"):
+            Forest.read(io.BytesIO(replace(forest, **{name: value}).to_bytes()))
 
 
 def test_map_has_probabilities_and_no_data_where_features_have_none(mato_grosso, trained):

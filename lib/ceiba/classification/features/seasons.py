@@ -1,6 +1,7 @@
 """What a classifier sees of a pixel: one function for training samples and for maps."""
 
 import datetime
+import re
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -141,6 +142,17 @@ def season_profile(season: xr.Dataset, *, start: datetime.date, end: datetime.da
             mean = regular[first : first + POINTS_PER_PART].mean(axis=0).astype("float32")
             features[f"{name}_{part + 1:02d}"] = values.isel(time=0, drop=True).copy(data=mean)
     return xr.Dataset(features, attrs=season.attrs)
+
+
+def count_dates(names: Sequence[str]) -> int:
+    """Dates of features that are regular series: ``<band>_01`` to the last date, one band after another; 0 where they are none."""
+    parts = [re.fullmatch(r"(.+)_(\d\d)", name) for name in names]
+    if not all(parts):
+        return 0
+    bands = [part[1] for part in parts]
+    dates = bands.count(bands[0]) if bands else 0
+    regular = [f"{band}_{date + 1:02d}" for band in dict.fromkeys(bands) for date in range(dates)]
+    return dates if dates > 1 and regular == list(names) else 0
 
 
 def interpolate_series(values: np.ndarray, days: np.ndarray, wanted: np.ndarray) -> np.ndarray:

@@ -2,6 +2,8 @@
 
 import io
 import json
+import lzma
+import struct
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -11,6 +13,10 @@ import numpy as np
 from ceiba.errors import InputError
 
 FACTS = "facts.json"
+# What zipfile, NumPy and JSON raise on damaged content: a flipped bit may claim encryption (RuntimeError) or a huge array (MemoryError).
+UNREADABLE = (
+    zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, KeyError, ValueError, OSError, EOFError, RuntimeError, MemoryError,
+)  # fmt: skip
 
 
 def to_bytes(arrays: Mapping[str, np.ndarray], facts: Mapping[str, object]) -> bytes:
@@ -36,7 +42,7 @@ def from_bytes(content: bytes) -> tuple[dict[str, np.ndarray], dict[str, object]
                 if name.endswith(".npy"):
                     part = io.BytesIO(archive.read(name))
                     arrays[name.removesuffix(".npy")] = np.lib.format.read_array(part, allow_pickle=False)
-    except (zipfile.BadZipFile, zlib.error, KeyError, ValueError, OSError, EOFError, NotImplementedError) as error:
+    except UNREADABLE as error:
         raise InputError(f"these {len(content)} bytes are no model of Ceiba: {error}") from error
     if not isinstance(facts, dict):
         raise InputError("the facts of the model are no JSON object")

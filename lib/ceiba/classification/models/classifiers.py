@@ -17,9 +17,10 @@ TREES = {"random_forest": RandomForestClassifier, "extra_trees": ExtraTreesClass
 TREE_DEFAULTS = {"trees": 200, "max_features": "sqrt", "min_leaf": 1, "max_depth": 0}
 SVM_DEFAULTS = {"cost": 10.0, "width": 1.0}
 SERIES_DEFAULTS = {"dates": 0, "epochs": 40, "batch": 64, "rate": 2e-3, "dropout": 0.3, "dense": 64}
-TEMPCNN_DEFAULTS = SERIES_DEFAULTS | {"filters": 32, "kernel": 5}
+TEMPCNN_DEFAULTS = SERIES_DEFAULTS | {"batch": 128, "filters": 32, "kernel": 5}
 LIGHTTAE_DEFAULTS = SERIES_DEFAULTS | {"width": 64, "heads": 8, "keys": 8}
-ENSEMBLE_DEFAULTS = {"members": ("extra_trees", "svm", "network"), "dates": 0}
+MEMBERS = ("extra_trees", "svm", "network")
+ENSEMBLE_DEFAULTS = {"members": (), "dates": 0}
 SERIES = ("tempcnn", "lighttae")
 DEFAULTS: dict[str, Mapping[str, object]] = {
     "extra_trees": TREE_DEFAULTS,
@@ -151,7 +152,8 @@ def fit_classifier(
         Weight of each sample, dims ``(sample,)``, see :func:`balance_weights`; all alike where it is None.
     options
         Replaces some of :data:`DEFAULTS` of the kind. Members of an ensemble are kinds, or pairs of a kind and its options;
-        ``dates`` says that features are series of so many dates, one band after another.
+        without any they are :data:`MEMBERS`, and temporal convolutions where ``dates`` says that features are series of so many
+        dates, one band after another.
 
     Raises
     ------
@@ -246,8 +248,10 @@ def _fit_members(features, codes, seed, sample_weight, options) -> Ensemble:
     members, dates = options["members"], int(options["dates"])
     if dates and (dates < 2 or features.shape[1] % dates):
         raise InputError(f"series of {dates} dates do not make {features.shape[1]} features")
+    if not members:
+        members = (*MEMBERS, "tempcnn") if dates else MEMBERS
     pairs = [(member, None) if isinstance(member, str) else tuple(member) for member in members]
-    if not pairs or any(len(pair) != 2 for pair in pairs):
+    if any(len(pair) != 2 for pair in pairs):
         raise InputError(f"members of an ensemble are kinds, or pairs of a kind and its options; got {members!r}")
     fitted = []
     for kind, own in pairs:

@@ -12,6 +12,7 @@ from pathlib import Path
 import numba
 import numpy as np
 
+from ceiba.classification.models import array_files
 from ceiba.errors import InputError
 
 BLOCK = 128  # pixels that walk one tree together, so that tree and pixels stay in the processor's cache
@@ -129,9 +130,29 @@ class Forest:
         try:
             with np.load(path, allow_pickle=False) as archive:
                 arrays = {name: archive[name] for name in cls.__dataclass_fields__}
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+            forest = cls(**{**arrays, "feature_count": int(arrays["feature_count"])})
+            forest._check()
+        except array_files.UNREADABLE as error:
             raise InputError(f"{path} is no forest of Ceiba: {error}") from error
-        return cls(**{**arrays, "feature_count": int(arrays["feature_count"])})
+        return forest
+
+    def _check(self) -> None:
+        """Raise ValueError where a walk would leave the arrays: the compiled kernel looks at no bounds."""
+        sizes, size = np.diff(self.roots), len(self.nodes)
+        if self.nodes.shape != (size, 2) or self.leaf.shape != (size,) or self.depths.shape != sizes.shape:
+            raise ValueError("its arrays do not fit each other")
+        if self.shares.ndim != 2 or self.shares.shape[1] != len(self.classes) or not len(sizes):
+            raise ValueError("its shares are not those of its classes")
+        if self.roots[0] != 0 or self.roots[-1] != size or (sizes < 1).any():
+            raise ValueError("its trees do not fill its nodes")
+        place = np.arange(size) - np.repeat(self.roots[:-1], sizes)
+        key, left, feature = self.nodes[:, 0], self.nodes[:, 1] >> FEATURE_BITS, self.nodes[:, 1] & (2**FEATURE_BITS - 1)
+        # The right child follows the left one, except of a leaf, which no value leaves.
+        last = np.where((left == place) & (key == LARGEST_KEY), left, left + 1)
+        if (left < 0).any() or (last >= np.repeat(sizes, sizes)).any() or (feature >= self.feature_count).any():
+            raise ValueError("a node points beyond its tree or the features")
+        if (self.leaf >= len(self.classes)).any() or (-1 - self.leaf >= len(self.shares)).any():
+            raise ValueError("a leaf points beyond the classes")
 
 
 def _lay_out(left: np.ndarray, right: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

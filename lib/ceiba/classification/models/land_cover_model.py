@@ -4,24 +4,25 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from importlib import metadata
 from pathlib import Path
 
-import lightgbm
 import numpy as np
-import sklearn
 import xarray as xr
 import xgboost
 
 import ceiba
 from ceiba.classification.models.applicability import Applicability
 from ceiba.classification.models.calibration import Calibration, Isotonic, Softening, read_calibration
-from ceiba.classification.models.classifiers import KINDS, Trained, fit_classifier, read_classifier
+from ceiba.classification.models.classifiers import DEFAULTS, KINDS, SERIES, Trained, fit_classifier, read_classifier
 from ceiba.classification.models.conformal import LabelSets
 from ceiba.classification.samples.points import TrainingSet
 from ceiba.errors import InputError
 from ceiba.legends import Legend
 
 CLASSIFIER_FILE, APPLICABILITY_FILE, CARD_FILE = "classifier.zip", "applicability.zip", "card.json"
+FORMAT = 3  # of the files; cards of formats 1 and 2 did not name theirs
+LIBRARIES = ("numpy", "scipy", "scikit-learn", "numba", "lightgbm", "keras", "jax")
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,7 @@ class LandCoverModel:
         classifier = self.classifier.to_bytes()
         applicability = self.applicability.to_bytes() if self.applicability else b""
         card = dict(self.card) | {
+            "format": FORMAT,
             "features": list(self.names),
             "legend": self.legend_name,
             "legend_fingerprint": self.legend_fingerprint,
@@ -98,12 +100,13 @@ class LandCoverModel:
             "classifier_sha256": hashlib.sha256(classifier).hexdigest(),
             "applicability_sha256": hashlib.sha256(applicability).hexdigest(),
         }
+        card["card_sha256"] = _fingerprint(card)
         text = json.dumps(card, indent=1, sort_keys=True, ensure_ascii=False)
         return {CLASSIFIER_FILE: classifier, APPLICABILITY_FILE: applicability, CARD_FILE: text.encode("utf-8")}
 
     @classmethod
     def read(cls, files: Mapping[str, Path]) -> "LandCoverModel":
-        """Read what :meth:`to_files` gave; raises :class:`InputError` where files are missing or do not belong together."""
+        """Read what :meth:`to_files` gave; raises :class:`InputError` where one is missing, damaged, changed or of another format."""
         wanted = (CLASSIFIER_FILE, APPLICABILITY_FILE, CARD_FILE)
         missing = [name for name in wanted if name not in files]
         if missing:
@@ -111,7 +114,7 @@ class LandCoverModel:
                 f"the land-cover model lacks {', '.join(missing)}; it has {', '.join(files) or 'no file'}; "
                 "one of an earlier version is to be trained again"
             )
-        card = json.loads(Path(files[CARD_FILE]).read_text("utf-8"))
+        card = _read_card(Path(files[CARD_FILE]))
         contents = {}
         for name, key in ((CLASSIFIER_FILE, "classifier_sha256"), (APPLICABILITY_FILE, "applicability_sha256")):
             contents[name] = Path(files[name]).read_bytes()
@@ -119,9 +122,12 @@ class LandCoverModel:
             if found != card[key]:
                 raise InputError(f"{files[name]} is not the one that its card describes (SHA-256 {found[:12]}...)")
         sets, area = card["label_sets"], contents[APPLICABILITY_FILE]
+        classifier, names = read_classifier(contents[CLASSIFIER_FILE]), tuple(card["features"])
+        if classifier.feature_count != len(names):
+            raise InputError(f"the card names {len(names)} features, its classifier takes {classifier.feature_count}")
         return cls(
-            classifier=read_classifier(contents[CLASSIFIER_FILE]),
-            names=tuple(card["features"]),
+            classifier=classifier,
+            names=names,
             legend_name=card["legend"],
             legend_fingerprint=card["legend_fingerprint"],
             calibration=read_calibration(card["calibration"]),
@@ -131,8 +137,32 @@ class LandCoverModel:
         )
 
 
-def list_candidates(classifier: str, *, trees: int) -> tuple[Candidate, ...]:
+def _read_card(path: Path) -> dict[str, object]:
+    """The card of a model; raises :class:`InputError` where it is damaged, changed, or of another format."""
+    try:
+        card = json.loads(path.read_bytes().decode("utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path} is no card of a land-cover model: {error}") from error
+    if not isinstance(card, dict):
+        raise InputError(f"{path} is no card of a land-cover model: it holds {type(card).__name__} in place of an object")
+    found = card.get("format", "1 or 2")
+    if found != FORMAT:
+        raise InputError(f"{path} has format {found}, this version of Ceiba reads format {FORMAT}; train the model again")
+    if card.get("card_sha256") != _fingerprint(card):
+        raise InputError(f"{path} was changed after training; restore it, or train the model again")
+    return card
+
+
+def _fingerprint(card: Mapping[str, object]) -> str:
+    rest = {key: value for key, value in card.items() if key != "card_sha256"}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode("utf-8")).hexdigest()
+
+
+def list_candidates(classifier: str, *, trees: int, dates: int = 0) -> tuple[Candidate, ...]:
     """Candidates that stand behind a name; raises :class:`InputError` naming those that exist.
+
+    ``dates`` are those of features that are regular series, see :func:`ceiba.classification.features.seasons.count_dates`; networks for
+    series cannot do without, and an ensemble has one of them as a member then.
 
     "extra_trees" are extremely randomised trees (Geurts et al. 2006, doi:10.1007/s10994-006-6226-1) of two shapes: many alike
     features (series) want diverse trees, few different ones (mosaics) thorough trees. Measured with blocked folds: Mato Grosso 98.5 %
@@ -148,7 +178,10 @@ def list_candidates(classifier: str, *, trees: int) -> tuple[Candidate, ...]:
         return (*shapes, Candidate("lightgbm", "lightgbm"), Candidate("svm", "svm"))
     if classifier not in KINDS:
         raise InputError(f"no classifier {classifier!r}; there are best, {', '.join(KINDS)}")
-    return (Candidate(classifier, classifier, {"trees": trees} if classifier == "random_forest" else {}),)
+    if classifier in SERIES and not dates:
+        raise InputError(f"{classifier} reads regular series, and these features are none; choose another classifier, such as ensemble")
+    options = {"trees": trees} if classifier == "random_forest" else {"dates": dates} if "dates" in DEFAULTS[classifier] else {}
+    return (Candidate(classifier, classifier, options),)
 
 
 def fit_candidate(candidate: Candidate, features: np.ndarray, codes: np.ndarray, *, seed: int) -> Trained:
@@ -208,13 +241,9 @@ def train_model(
         "samples": len(training),
         "training_sha256": content.hexdigest(),
         "years": [int(training.years.min()), int(training.years.max())],
-        "versions": {
-            "ceiba": ceiba.__version__,
-            "scikit-learn": sklearn.__version__,
-            "numpy": np.__version__,
-            "lightgbm": lightgbm.__version__,
-            "xgboost": xgboost.__version__,
-        },
+        # The package of XGBoost has another name on some platforms.
+        "versions": {"ceiba": ceiba.__version__, "xgboost": xgboost.__version__}
+        | {name: metadata.version(name) for name in LIBRARIES},
         "metrics": dict(metrics),
     }
     return LandCoverModel(

@@ -12,6 +12,7 @@ from ceiba.classification.accuracy.validation import (
     random_folds,
     spatial_blocks,
 )
+from ceiba.classification.features.seasons import count_dates
 from ceiba.classification.models.applicability import fit_applicability, measure_importance
 from ceiba.classification.models.calibration import Calibration, calibrate
 from ceiba.classification.models.conformal import LabelSets, fit_label_sets
@@ -24,6 +25,7 @@ from ceiba.classification.models.land_cover_model import (
     train_model,
 )
 from ceiba.classification.samples.points import TrainingSet
+from ceiba.classification.samples.spacing import join_groups, near_duplicates
 from ceiba.legends import Legend
 
 
@@ -36,7 +38,7 @@ class Trial:
     candidate
         The one that is right most often on held-out blocks.
     blocks, folds
-        Block of land and fold of each sample, dims ``(sample,)``.
+        What is held out whole, see :func:`join_whole`, and fold of each sample, dims ``(sample,)``.
     classes
         Codes that the samples have, dims ``(class,)``.
     calibration
@@ -66,6 +68,22 @@ class Trial:
         }
 
 
+def join_whole(training: TrainingSet, block_size_m: float) -> np.ndarray:
+    """Number of what is held out whole, from 0, dims ``(sample,)``: blocks of land, joined where they share a polygon or alike samples.
+
+    Parameters
+    ----------
+    training
+        The samples; those of a polygon share their group.
+    block_size_m
+        Side of a block [m].
+    """
+    blocks = spatial_blocks(training.x, training.y, block_size_m)
+    for groups in (training.groups, near_duplicates(training.features)):
+        blocks = blocks if groups is None else join_groups(blocks, groups)
+    return blocks
+
+
 def try_candidates(
     training: TrainingSet,
     legend: Legend,
@@ -87,16 +105,16 @@ def try_candidates(
     classifier, trees
         As :func:`ceiba.classification.models.land_cover_model.list_candidates` takes them.
     block_size_m
-        Side of a block [m]: samples nearer to each other than that are never on both sides of a split.
+        Side of a block [m], see :func:`join_whole`.
     set_level
         Share [1] of samples whose label set is to hold the true class.
     seed
         Decides folds and all that a classifier draws.
     """
-    blocks = spatial_blocks(training.x, training.y, block_size_m)
+    blocks = join_whole(training, block_size_m)
     folds = blocked_folds(training.codes, blocks, seed=seed)
     classes = np.unique(training.codes).astype("int64")
-    candidates = list_candidates(classifier, trees=trees)
+    candidates = list_candidates(classifier, trees=trees, dates=count_dates(training.names))
     candidate, held_out = choose_candidate(training, folds, classes, candidates=candidates, seed=seed)
     column = np.searchsorted(classes, training.codes)
     calibration = calibrate(held_out, column, folds, trees=trees)

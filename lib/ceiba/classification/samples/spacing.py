@@ -55,7 +55,10 @@ def near_duplicates(features: np.ndarray, *, tolerance: float = 1e-3) -> np.ndar
     if not tolerance > 0 or not np.isfinite(features).all():
         raise InputError(f"tolerance {tolerance} must be positive, and the features finite")
     scale = features.std(axis=0)
-    return _joined(features / np.where(scale > 0, scale, 1.0), tolerance, norm=np.inf)
+    # The very same features are joined first: their pairs alone could be more than memory holds.
+    rows, of_row = np.unique(features / np.where(scale > 0, scale, 1.0), axis=0, return_inverse=True)
+    joined = _joined(rows, tolerance, norm=np.inf)[of_row.reshape(-1)]
+    return _in_order(joined)
 
 
 def thin_samples(
@@ -209,6 +212,10 @@ def _joined(points: np.ndarray, distance: float, *, norm: float = 2) -> np.ndarr
 def _components(pairs: np.ndarray, count: int) -> np.ndarray:
     links = coo_matrix((np.ones(len(pairs), dtype="int8"), (pairs[:, 0], pairs[:, 1])), shape=(count, count))
     number = connected_components(links, directed=False)[1]
-    # Numbered by first appearance, so that the result does not depend on the graph library.
+    return _in_order(number)
+
+
+def _in_order(number: np.ndarray) -> np.ndarray:
+    """Groups numbered by their first appearance, so that the result does not depend on the graph library."""
     first = np.unique(number, return_index=True)[1]
     return np.argsort(np.argsort(first))[number]
