@@ -2,7 +2,14 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from ceiba.change.breaks.layers import LANDSAT_NAMES, METHODS, break_layers, yearly_breaks
+from ceiba.change.breaks.layers import (
+    LANDSAT_NAMES,
+    METHODS,
+    break_layers,
+    is_short,
+    watched_share,
+    yearly_breaks,
+)
 from ceiba.change.breaks.segments import find_segments
 from ceiba.errors import InputError
 
@@ -74,3 +81,32 @@ def test_breaks_of_a_year_by_day(scenes):
 def test_unknown_method_is_named(scenes):
     with pytest.raises(InputError, match="there are ccdc, monitor"):
         break_layers(*scenes, method="bfast", **OPTIONS)
+
+
+def test_share_of_the_days_on_which_a_break_is_told():
+    times = np.datetime64("2010-01-01") + np.arange(0, 40 * 30, 30)
+    seen = xr.DataArray(
+        np.ones((40, 1, 3), bool), dims=("time", "y", "x"), coords={"time": times.astype("datetime64[ns]")}
+    )
+    seen[::2, 0, 1] = False  # twenty are left, of twenty-four needed
+    seen[1:25:3, 0, 2] = False
+    share = watched_share(seen, method="ccdc").values[0]
+    # dates are days 0 to 1170; a year in is day 365, and six are behind the 34th date, day 990
+    assert share[0] == pytest.approx((990 - 365) / 1170)
+    assert share[1] == 0
+    # of dates 0, 2, 3, 5, 6, ..., 23, 24, 25, ... the twelfth is the 17th, day 510
+    assert share[2] == pytest.approx((990 - 510) / 1170)
+    watched = watched_share(seen, method="monitor", start="2012-01-01")  # day 730
+    assert watched.values[0] == pytest.approx([(1170 - 730) / 1170] * 3)
+
+
+def test_series_too_short_for_its_method_is_known_as_such():
+    days = np.arange(np.datetime64("2018-01-01"), np.datetime64("2021-01-01"), 10)
+    layers = xr.Dataset({"watched_share": (("y", "x"), [[0.6, 0.3]])})
+    assert is_short(layers, days, method="ccdc", start="") and is_short(
+        layers, days, method="monitor", start="2020-01-01"
+    )
+    layers = layers + 0.1
+    assert not is_short(layers, days, method="ccdc", start="")
+    assert not is_short(layers, days, method="monitor", start="2021-01-01")
+    assert is_short(layers * [0, 0], days, method="monitor", start="2021-01-01")  # nothing has a model

@@ -4,11 +4,15 @@ import pytest
 import xarray as xr
 from nrt.monitor.mosum import MoSum
 from nrt.utils_efp import _mosum_ols_test_crit
+from scipy.stats import norm
+from scipy.stats import t as student
 from statsmodels.regression.recursive_ls import RecursiveLS
+from statsmodels.stats.sandwich_covariance import S_hac_simple
 
 from ceiba.change.breaks import monitoring
 from ceiba.change.breaks.monitoring import CRITICAL_VALUES, monitor_series, monitoring_design
 from ceiba.errors import InputError
+from ceiba.simulation.break_series import KINDS, simulate_breaks
 
 START = "2010-01-01"
 
@@ -39,7 +43,7 @@ def nrt_alerts(values, harmonics):
 @pytest.mark.parametrize("drop", [0.0, 0.1, 0.3])
 def test_alerts_are_those_of_nrt(drop):
     values = draw(7, drop=drop)
-    found = monitor_series(values, start=START, harmonics=2, stable_history=False)
+    found = monitor_series(values, start=START, harmonics=2, trend=True, stable_history=False, independent=True)
     theirs = nrt_alerts(values, 2)
     own = np.where(found.alert_day > 0, found.alert_day, 0)
     # nrt counts the day in the calendar year, we in years of 365.2425 days: a few alerts move by a date
@@ -74,7 +78,7 @@ def literal_alert(days, values, first_day, harmonics, critical):
 
 def test_alerts_are_those_of_a_literal_implementation():
     values = draw(8, drop=0.08)
-    found = monitor_series(values, start=START, stable_history=False)
+    found = monitor_series(values, start=START, trend=True, stable_history=False, independent=True)
     days = values.time.values.astype("datetime64[D]").astype(int)
     first_day = int(np.datetime64(START, "D").astype(int))
     for y, x in np.ndindex(3, 4):
@@ -119,10 +123,70 @@ def test_false_alerts_are_as_rare_as_asked():
     random = np.random.default_rng(1)
     times = pd.date_range("2005-01-01", "2014-12-31", freq="16D")
     values = xr.DataArray(random.normal(size=(len(times), 2000)), dims=("time", "sample"), coords={"time": times})
-    found = monitor_series(values, start=START, harmonics=1, trend=False, stable_history=False)
-    alerts = float((found.alert_day > 0).mean())
+    options = {"start": START, "harmonics": 1, "stable_history": False}
+    alerts = float((monitor_series(values, **options, independent=True).alert_day > 0).mean())
     assert alerts < 0.06  # the boundary is for ten times the history; twice is less than that
     assert alerts > 0.005
+    # a trend is continued, and what it is unsure of is no news
+    sloped = [monitor_series(values, **options, trend=True, independent=given) for given in (True, False)]
+    published, own = (float((found.alert_day > 0).mean()) for found in sloped)
+    assert published > 0.2 and own < 0.06
+
+
+def test_false_alerts_stay_rare_where_years_differ():
+    series = simulate_breaks(samples=480, seed=77)
+    light = series.scenes[["red", "nir"]]
+    ndvi = (light["nir"] - light["red"]) / (light["nir"] + light["red"])
+    unbroken = np.isin(series.kinds, KINDS[:3])
+    shares = {}
+    for start in ("2008-01-01", "2012-01-01"):  # behind four and eight years
+        for given in (True, False):
+            found = monitor_series(ndvi, start=start, false_alerts=0.01, independent=given)
+            shares[start, given] = float((found.alert_day > 0).values[unbroken].mean())
+    assert shares["2008-01-01", False] < 0.08 and shares["2012-01-01", False] < 0.05
+    for start in ("2008-01-01", "2012-01-01"):
+        assert shares[start, True] > 2 * shares[start, False]
+
+
+def test_moving_sums_are_measured_as_linear_algebra_statsmodels_and_scipy_do():
+    random = np.random.default_rng(12)
+    times = pd.date_range("2006-01-01", "2011-12-31", freq="8D")  # even dates, so that lags are gaps
+    noise = random.normal(scale=0.04, size=(3, len(times)))
+    smooth = np.stack([np.convolve(row, np.ones(8) / 8, "same") for row in noise])
+    values = xr.DataArray(
+        0.6 + noise + 2 * smooth + np.array([0, 0.02, 0.05])[:, None] * (times >= "2010-06-01"),
+        dims=("sample", "time"), coords={"time": times},
+    )  # fmt: skip
+    found = monitor_series(values, start=START, harmonics=1, trend=True, stable_history=False)
+    days = times.values.astype("datetime64[D]").astype(int)
+    design = monitoring_design(days, harmonics=1, trend=True)
+    size, length = int((times < START).sum()), int((times < START).sum() * 0.25)
+    memory = 365.2425 / 2
+    for at in range(3):
+        series = values.values[at]
+        solve = np.linalg.pinv(design[:size])
+        residuals = series - design @ (solve @ series[:size])
+        lags = int(memory // 8)
+        weights = 1 - 8 * np.arange(lags + 1) / memory
+        total = S_hac_simple(residuals[:size, None], nlags=lags, weights_func=lambda _, given=weights: given)[0, 0]
+        share = memory / (days[size - 1] - days[0])
+        variance = total / (1 - share) / (size - 5)
+        crossings = []
+        for last in range(size, len(series)):
+            parts = np.zeros(len(series))
+            parts[last - length + 1 : last + 1] = 1
+            # the moving sum as a sum over all values of the series: what is predicted comes from the history alone
+            parts[:size] -= (parts @ design) @ solve
+            moving = parts @ series
+            mean = np.zeros(len(series))
+            mean[last - length + 1 : last + 1] = 1
+            mean[:size] -= length / size
+            distance = norm.isf(student.sf(abs(moving) / np.sqrt(variance * (parts**2).sum()), 1.5 / share))
+            time = (last + 1) / size
+            unit = np.sqrt(2 * size * (1 if time <= np.e else np.log(time)))
+            crossings.append(distance * np.sqrt((mean**2).sum()) / unit / 1.3418)
+        assert total > (residuals[:size] ** 2).sum()
+        assert float(found.crossing[at]) == pytest.approx(max(crossings), rel=0.01)  # Wallace's normal distance
 
 
 def test_blocks_and_lazy_data_change_nothing():
@@ -135,7 +199,9 @@ def test_blocks_and_lazy_data_change_nothing():
 def test_no_history_is_no_answer():
     values = draw(5)
     values[:, 0, 0] = np.nan
-    found = monitor_series(values, start=START)
+    values[values.time < np.datetime64("2009-02-01"), 0, 1] = np.nan
+    found = monitor_series(values, start=START, harmonics=1)
+    assert np.isnan(found.crossing.values[0, 1]) and int(found.history_count[0, 1]) > 6  # less than a year
     assert int(found.alert_day[0, 0]) == monitoring.NO_DAY
     assert np.isnan(found.magnitude.values[0, 0])
     assert int(found.history_count[0, 0]) == 0

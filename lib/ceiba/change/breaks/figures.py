@@ -8,24 +8,26 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.colors import BoundaryNorm
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 from matplotlib.pyplot import get_cmap, subplots
 
 from ceiba import labels
-from ceiba.change.breaks.layers import CONFIRMED, clear_reflectance, find_pixel_segments
+from ceiba.change.breaks.layers import CONFIRMED, clear_reflectance, find_pixel_segments, is_short
 from ceiba.change.breaks.monitoring import NO_DAY, monitor_series, monitoring_design
 from ceiba.change.breaks.segments import predict_segments
 from ceiba.change.figures import draw_band, extent_of, name_axes, two_lines
 
 BREAK_COLOR, MODEL_COLOR = "#d55e00", "#0072b2"  # of Okabe and Ito
+STABLE_COLOR, UNKNOWN_COLOR = "0.9", "white"
 
 
 def draw_breaks(layers: xr.Dataset, years: range, *, title: str) -> Figure:
-    """Year of the last break, its change of NDVI, and how far pixels without a break are from one."""
+    """Year of the last break, its change of NDVI, and how far pixels without a break are from one; hatched where none can be told."""
     figure, axes = subplots(1, 3, figsize=(14, 4.2), layout="constrained")
     known = layers["break_year"].where(layers["break_year"] > 0)
     edges = np.arange(years.start - 0.5, years.stop)
     colors = get_cmap("viridis", len(years))
-    axes[0].set_facecolor("0.9")
+    axes[0].set_facecolor(STABLE_COLOR)
     image = axes[0].imshow(
         known, extent=extent_of(layers), cmap=colors, norm=BoundaryNorm(edges, len(years)), interpolation="nearest"
     )
@@ -33,10 +35,30 @@ def draw_breaks(layers: xr.Dataset, years: range, *, title: str) -> Figure:
     bar.set_label(two_lines("change.break_year"), fontsize=8)
     name_axes(axes[0])
     draw_band(axes[1], layers["ndvi_change"], label="change.break_ndvi", colormap="PuOr", limits=(-0.4, 0.4))
-    axes[1].set_facecolor("0.9")
+    axes[1].set_facecolor(STABLE_COLOR)
     draw_band(axes[2], layers["evidence"], label="change.break_evidence", colormap="cividis", limits=(0, 1))
+    unknown = layers["watched_share"].values <= 0
+    if unknown.any():
+        for panel in axes[:2]:
+            _hatch(panel, unknown, extent_of(layers))
+        handle = Patch(facecolor=UNKNOWN_COLOR, edgecolor="0.6", hatch="////", label=two_lines("change.break_unknown"))
+        axes[0].legend(handles=[handle], fontsize=8, loc="upper left", bbox_to_anchor=(0, -0.12), frameon=False)
     figure.suptitle(title)
     return figure
+
+
+def _hatch(axes: Axes, mask: np.ndarray, extent: tuple[float, float, float, float]) -> None:
+    left, right, bottom, top = extent
+    y, x = np.mgrid[top : bottom : 1j * mask.shape[0], left : right : 1j * mask.shape[1]]
+    axes.contourf(x, y, mask.astype(float), levels=[0.5, 1.5], colors=[UNKNOWN_COLOR], hatches=["////"])
+
+
+def describe_length(layers: xr.Dataset, times: np.ndarray, *, method: str, start: str) -> str:
+    """How much of the series breaks can be told on, in words, with a warning where it is too short for the method."""
+    words = f"{labels.both('change.watched_share')}: **{float(layers['watched_share'].mean()):.0%}**"
+    if not is_short(layers, times, method=method, start=start):
+        return words
+    return f"**{labels.both('change.short_series')}** {labels.both(f'change.short_{method}')}\n\n{words}"
 
 
 def most_changed(layers: xr.Dataset) -> tuple[int, int]:

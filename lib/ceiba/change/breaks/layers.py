@@ -7,7 +7,8 @@ import numpy as np
 import xarray as xr
 
 from ceiba.change.breaks.monitoring import NO_DAY, monitor_series
-from ceiba.change.breaks.segments import find_segments
+from ceiba.change.breaks.segment_tracing import LEAST, YEAR
+from ceiba.change.breaks.segments import PEEK, find_segments
 from ceiba.errors import InputError
 from ceiba.spectral_indices import compute_index
 
@@ -34,6 +35,10 @@ SOURCES = {
 STRIP_BYTES = 64_000_000
 NO_BREAK = -1
 CONFIRMED = 1.0
+LEAST_WATCHED = 0.5
+"""Share of the days of a series that breaks are to be told on: in simulated countries less than 40 % of the change is found below."""
+LEAST_HISTORY_YEARS = 3
+"""Before monitoring: in simulated countries a history of two years finds half as much as one of three."""
 
 
 def break_layers(
@@ -44,7 +49,7 @@ def break_layers(
     method: str,
     start: np.datetime64 | str = "",
     harmonics: int = 3,
-    trend: bool = True,
+    trend: bool = False,
     probability: float = 0.99,
     false_alerts: float = 0.05,
 ) -> xr.Dataset:
@@ -70,7 +75,7 @@ def break_layers(
         uint16, 0 where there is none; ``break_count`` [1], uint8; ``ndvi_change`` [1], the median NDVI behind the last break
         minus the expected one, NaN where there is none; ``evidence`` [1]: 1 or more is a break, less is the share of
         the needed observations that disagree by now ("ccdc"), or of its boundary that the moving sum reached ("monitor"), NaN
-        where there is no model; ``observations`` [1], uint16.
+        where there is no model; ``observations`` [1], uint16; ``watched_share`` [1], see :func:`watched_share`.
 
     Raises
     ------
@@ -91,9 +96,60 @@ def break_layers(
                 scenes["ndvi"], start=start, harmonics=harmonics, trend=trend, false_alerts=false_alerts
             )
             layers = alert_layers(found)
-        count = scenes["ndvi"].notnull().sum("time").astype(np.uint16).assign_attrs(units="1", nodata=0)
-        parts.append(layers.assign(observations=count))
+        seen = scenes["ndvi"].notnull()
+        count = seen.sum("time").astype(np.uint16).assign_attrs(units="1", nodata=0)
+        watched = watched_share(seen, method=method, start=start).where(layers["evidence"].notnull(), 0)
+        parts.append(layers.assign(observations=count, watched_share=watched))
     return xr.concat(parts, "y", join="override", combine_attrs="override")
+
+
+def watched_share(seen: xr.DataArray, *, method: str, start: np.datetime64 | str = "") -> xr.DataArray:
+    """Share of the days of a series on which a break would be told.
+
+    Parameters
+    ----------
+    seen
+        Whether a date is clear, bool, dims ``(time, y, x)``, in order of time.
+    method, start
+        As of :func:`break_layers`. "ccdc" needs a year and twelve clear observations before a break and six behind it, and at
+        least twenty-four in all; "monitor" tells all days from ``start`` on.
+
+    Returns
+    -------
+    xr.DataArray
+        0 to 1 [1], float32, dims ``(y, x)``.
+    """
+    days = seen.time.values.astype("datetime64[D]").astype(np.int64)
+    span = max(1, int(days[-1] - days[0]))
+    if method == "monitor":
+        watched = days[-1] - int(np.datetime64(start, "D").astype(int))
+        share = xr.full_like(seen.isel(time=0, drop=True), np.clip(watched / span, 0, 1), dtype=np.float32)
+    else:
+        number, day = seen.cumsum("time"), xr.DataArray(days, dims="time")
+        count = number.isel(time=-1, drop=True)
+        a_year_in = day.where(seen).min("time") + YEAR
+        ready = np.maximum(day.where(number >= LEAST).min("time"), a_year_in)
+        last = day.where(seen & (number <= count - PEEK)).max("time")
+        share = ((last - ready) / span).clip(min=0).where(count >= 2 * LEAST, 0).astype(np.float32)
+    return share.assign_attrs(units="1", nodata=np.nan)
+
+
+def is_short(layers: xr.Dataset, times: np.ndarray, *, method: str, start: np.datetime64 | str) -> bool:
+    """Whether the series is too short for the method: then land without a break is land where hardly any could be told.
+
+    Parameters
+    ----------
+    layers
+        Of :func:`break_layers`.
+    times
+        Dates of the series.
+    method, start
+        As of :func:`break_layers`.
+    """
+    if method == "monitor":
+        history_days = (np.datetime64(start, "D") - times.min().astype("datetime64[D]")).astype(int)
+        return bool(history_days < LEAST_HISTORY_YEARS * YEAR or (layers["watched_share"] == 0).mean() > 0.5)
+    return bool(layers["watched_share"].mean() < LEAST_WATCHED)
 
 
 def find_pixel_segments(scenes: xr.Dataset, *, names: Mapping[str, str], probability: float) -> xr.Dataset:

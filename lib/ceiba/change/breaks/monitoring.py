@@ -20,6 +20,8 @@ CRITICAL_VALUES = {
 """Of the moving sum of least-squares residuals, by the window's share of the history and the chance of a false alert, for
 monitoring up to ten times the history: simulated for R's strucchange (Zeileis et al. 2005, doi:10.1002/jae.776)."""
 LONGEST = 10  # times the history that the critical values hold for
+MEMORY_DAYS = YEAR_DAYS / 2
+"""How far apart observations share what is particular to a year, as a season that is late or weak: about a season."""
 NO_DAY = np.iinfo(np.int32).min
 BLOCK_BYTES = 64_000_000
 
@@ -29,18 +31,24 @@ def monitor_series(
     *,
     start: np.datetime64 | str,
     harmonics: int = 3,
-    trend: bool = True,
+    trend: bool = False,
     window: float = 0.25,
     false_alerts: float = 0.05,
     stable_history: bool = True,
+    independent: bool = False,
     block_bytes: int = BLOCK_BYTES,
     progress: bool = False,
 ) -> xr.Dataset:
     """First day from ``start`` on at which a series leaves the course of its history.
 
-    A trend and harmonics of the year are fitted to the history by least squares. An alert is given where the moving sum of the
+    Harmonics of the year, and a trend, are fitted to the history by least squares. An alert is given where the moving sum of the
     residuals crosses its boundary, which a stable series does with the chance ``false_alerts``, however long it is
-    watched (Verbesselt et al. 2012, doi:10.1016/j.rse.2012.02.022, with its defaults).
+    watched (Verbesselt et al. 2012, doi:10.1016/j.rse.2012.02.022).
+
+    The published boundary holds for residuals that know nothing of each other, around a constant. Years differ, so here each
+    moving sum is measured by its own standard deviation: of the model that was fitted, whose trend is the less sure the farther
+    it is continued, and of the long-run variance of the residuals (Newey and West 1987, doi:10.2307/1913610). A history of few
+    years knows that variance badly, which Student's distribution accounts for, with three degrees of freedom a year.
 
     Parameters
     ----------
@@ -49,7 +57,8 @@ def monitor_series(
     start
         First day that is monitored.
     harmonics, trend
-        Cycles a year, 1 to 3, and whether there is a trend. A history of few years is better without it: it would be continued.
+        Cycles a year, 1 to 3, and whether there is a trend, which would be continued: breaks behind a history of few years
+        are then rarely told.
     window
         Length of the moving sum as a share of the history: 0.25, 0.5 or 1.
     false_alerts
@@ -57,6 +66,9 @@ def monitor_series(
     stable_history
         Whether only the last stable part of the history is taken, told by reversed recursive residuals (Pesaran and
         Timmermann 2002, doi:10.1016/S0927-5398(02)00007-5) at a level of 5 %.
+    independent
+        Whether residuals count as independent, with the boundary as published: where years differ, false alerts are then
+        several times as many as asked.
 
     Returns
     -------
@@ -64,7 +76,8 @@ def monitor_series(
         Dims ``(...)``: ``alert_day`` [days since 1970-01-01], int32, lowest number where there is none; ``magnitude`` [as
         values], the median of observed minus predicted of what was monitored; ``crossing`` [1], the largest ratio of the
         moving sum to its boundary; ``history_start_day``; ``history_count`` and ``monitored_count`` [1]. No numbers, and
-        NaN, where the history has fewer than twice as many observations as the model has terms, or does not fix them.
+        NaN, where the history spans less than a year, has fewer than twice as many observations as the model has terms, or
+        does not fix them.
 
     Raises
     ------
@@ -97,8 +110,9 @@ def monitor_series(
         part = slice(first, first + size)
         block = np.ascontiguousarray(flat.isel(pixel=part).transpose("pixel", "time").values, np.float64)
         watch_block(
-            days, design, block, first_day, window, critical, roc, out_days[part], out_numbers[part], counts[part]
-        )
+            days, design, block, first_day, window, critical, roc, independent,
+            out_days[part], out_numbers[part], counts[part],
+        )  # fmt: skip
     dated = {"units": "days since 1970-01-01", "nodata": NO_DAY}
     units = {"units": values.attrs.get("units", "1")}
     return xr.Dataset(
@@ -146,11 +160,11 @@ def _rec_cusum_critical(level: float) -> float:
 
 
 @numba.njit(cache=True, nogil=True)
-def watch_block(days, design, values, first_day, window, critical, roc, out_days, out_numbers, counts):
+def watch_block(days, design, values, first_day, window, critical, roc, independent, out_days, out_numbers, counts):
     """Alerts of each pixel; ``values`` have dims ``(pixel, time)``, the last three are filled as :func:`monitor_series` says."""
     terms, dates = design.shape[1], design.shape[0]
     rows, observed, residuals = np.empty(dates, np.int64), np.empty(dates), np.empty(dates)
-    solution = np.empty(terms)
+    solution, inside, past = np.empty(terms), np.empty(terms), np.empty(terms)
     for pixel in range(values.shape[0]):
         count = history = np.int64(0)
         for date in range(dates):
@@ -162,7 +176,7 @@ def watch_block(days, design, values, first_day, window, critical, roc, out_days
         size = history - begin
         counts[pixel, 0], counts[pixel, 1] = size, count - history
         length = int(np.floor(window * size))
-        if size < 2 * terms or length < 1:
+        if size < 2 * terms or length < 1 or days[rows[history - 1]] - days[rows[begin]] < YEAR_DAYS:
             continue
         products = np.zeros((terms, terms))
         for term in range(terms):
@@ -175,32 +189,82 @@ def watch_block(days, design, values, first_day, window, critical, roc, out_days
             continue
         substitute(products, solution)
         substitute_back(products, solution)
-        squares = 0.0
         for position in range(begin, count):
             value = observed[position]
             for term in range(terms):
                 value -= design[rows[position], term] * solution[term]
             residuals[position - begin] = value
-            if position < history:
-                squares += value * value
-        scatter = np.sqrt(squares / (size - terms))
         out_days[pixel, 1] = days[rows[begin]]
-        if count == history or scatter == 0.0:
+        variance, freedom = long_run_variance(days[rows[begin:history]], residuals, terms, independent)
+        if count == history or variance == 0.0:
             continue
-        unit = critical * scatter * np.sqrt(size)
         moving, largest = 0.0, 0.0
+        inside[:], past[:] = 0.0, 0.0  # sums of the model's terms over the window, and over its part in the history
         for position in range(size - length, size):
             moving += residuals[position]
+            for term in range(terms):
+                inside[term] += design[rows[begin + position], term]
+                past[term] += design[rows[begin + position], term]
         for position in range(size, min(count - begin, LONGEST * size)):
-            moving += residuals[position] - residuals[position - length]
+            oldest = position - length
+            moving += residuals[position] - residuals[oldest]
+            for term in range(terms):
+                inside[term] += design[rows[begin + position], term] - design[rows[begin + oldest], term]
+                past[term] -= design[rows[begin + oldest], term] if oldest < size else 0.0
+            shared = max(size - oldest - 1, 0)
+            expected = length - 2.0 * shared * length / size + length * length / size  # of a constant mean
+            own = expected if independent else length + _variance_of_model(products, inside, past)
+            distance = abs(moving) / np.sqrt(variance * own)
+            if freedom < np.inf:  # as far out in the normal distribution as in Student's (Wallace 1959)
+                distance = np.sqrt(freedom * np.log(1.0 + distance**2 / freedom))
+                distance *= (8 * freedom + 1) / (8 * freedom + 3)
             share = (position + 1) / size
             growth = 1.0 if share <= np.e else np.log(share)
-            ratio = abs(moving) / (unit * np.sqrt(2.0 * growth))
+            ratio = distance * np.sqrt(expected / (2.0 * growth * size)) / critical
             largest = max(largest, ratio)
             if ratio > 1.0 and out_days[pixel, 0] == NO_DAY:
                 out_days[pixel, 0] = days[rows[begin + position]]
         later = residuals[size : count - begin]
         out_numbers[pixel, 0], out_numbers[pixel, 1] = median_of(later, count - history), largest
+
+
+@numba.njit(cache=True, nogil=True)
+def long_run_variance(days, residuals, terms, independent):
+    """Variance of a sum of residuals for each of them, and its degrees of freedom.
+
+    Products of residuals that lie closer than the memory count by how close they are (Bartlett's weights, as Newey and West
+    1987), and what the fitted mean takes from them is given back; that of independent residuals is taken where it is larger.
+    Bartlett's weights leave 1.5 degrees of freedom for each memory that the history spans (Priestley 1981, chapter 6).
+    """
+    size = len(days)
+    squares = total = 0.0
+    for position in range(size):
+        squares += residuals[position] ** 2
+        for earlier in range(position - 1, -1, -1):
+            gap = days[position] - days[earlier]
+            if gap >= MEMORY_DAYS:
+                break
+            total += 2.0 * (1.0 - gap / MEMORY_DAYS) * residuals[position] * residuals[earlier]
+    if independent:
+        return squares / (size - terms), np.inf
+    share = MEMORY_DAYS / (days[size - 1] - days[0])
+    return max((squares + total) / (1.0 - share), squares) / (size - terms), 1.5 / share
+
+
+@numba.njit(cache=True, nogil=True)
+def _variance_of_model(factor, inside, past):
+    """What the uncertain model adds to the variance of a moving sum, for a variance of 1; ``inside`` and ``past`` are the sums of
+    its terms over the window and over its part in the history."""
+    terms = len(inside)
+    whole, shared = np.empty(terms), np.empty(terms)
+    for term in range(terms):
+        whole[term], shared[term] = inside[term], past[term]
+    substitute(factor, whole)
+    substitute(factor, shared)
+    added = 0.0
+    for term in range(terms):
+        added += whole[term] * (whole[term] - 2.0 * shared[term])
+    return added
 
 
 @numba.njit(cache=True, nogil=True)
