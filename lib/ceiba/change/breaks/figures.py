@@ -37,20 +37,20 @@ def draw_breaks(layers: xr.Dataset, years: range, *, title: str) -> Figure:
     draw_band(axes[1], layers["ndvi_change"], label="change.break_ndvi", colormap="PuOr", limits=(-0.4, 0.4))
     axes[1].set_facecolor(STABLE_COLOR)
     draw_band(axes[2], layers["evidence"], label="change.break_evidence", colormap="cividis", limits=(0, 1))
-    unknown = layers["watched_share"].values <= 0
-    if unknown.any():
-        for panel in axes[:2]:
-            _hatch(panel, unknown, extent_of(layers))
+    if (layers["watched_share"] <= 0).any():
+        for panel in axes:
+            _hatch(panel, layers["watched_share"] <= 0)
         handle = Patch(facecolor=UNKNOWN_COLOR, edgecolor="0.6", hatch="////", label=two_lines("change.break_unknown"))
         axes[0].legend(handles=[handle], fontsize=8, loc="upper left", bbox_to_anchor=(0, -0.12), frameon=False)
     figure.suptitle(title)
     return figure
 
 
-def _hatch(axes: Axes, mask: np.ndarray, extent: tuple[float, float, float, float]) -> None:
-    left, right, bottom, top = extent
-    y, x = np.mgrid[top : bottom : 1j * mask.shape[0], left : right : 1j * mask.shape[1]]
-    axes.contourf(x, y, mask.astype(float), levels=[0.5, 1.5], colors=[UNKNOWN_COLOR], hatches=["////"])
+def _hatch(axes: Axes, mask: xr.DataArray) -> None:
+    fill = {"levels": [0.5, 1.5], "colors": [UNKNOWN_COLOR], "hatches": ["////"]}
+    hatched = axes.contourf(mask["x"], mask["y"], mask.astype(float), **fill)
+    hatched.set_edgecolor("0.6")
+    hatched.set_linewidth(0)
 
 
 def describe_length(layers: xr.Dataset, times: np.ndarray, *, method: str, start: str) -> str:
@@ -58,7 +58,11 @@ def describe_length(layers: xr.Dataset, times: np.ndarray, *, method: str, start
     words = f"{labels.both('change.watched_share')}: **{float(layers['watched_share'].mean()):.0%}**"
     if not is_short(layers, times, method=method, start=start):
         return words
-    return f"**{labels.both('change.short_series')}** {labels.both(f'change.short_{method}')}\n\n{words}"
+    warnings = [
+        f"**{labels.text('change.short_series', language)}** {labels.text(f'change.short_{method}', language)}"
+        for language in labels.LANGUAGES
+    ]
+    return "\n\n".join([*warnings, words])
 
 
 def most_changed(layers: xr.Dataset) -> tuple[int, int]:
