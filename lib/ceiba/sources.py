@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 
 LARGEST_AT_ONCE_PX = 1_000_000_000  # numbers of a whole area that are loaded into memory, 4 GB; more stay in the files until asked for
 CHUNK_PX = 2048
+LAZY_BLOCK_PX = 512  # as the blocks of our files: a smaller one would decode a file's block several times
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,7 @@ class Selection:
     any_period: bool = False
     keep_time: bool = False  # a span keeps its time dimension, even where it is of one year
     halo_px: int = 0  # pixels around the tile that are loaded too
+    lazy: bool = False  # rasters of the cube are read in blocks, when they are used
 
     def geobox(self, resolution_m: float) -> GeoBox:
         """Pixel grid of the tile with its halo."""
@@ -245,6 +247,8 @@ class ProductSource(Source):
 
     def _chunks(self, selection: Selection, found: Found, bands: int, geobox: GeoBox) -> dict[str, int] | None:
         """Chunks of what memory cannot hold, as the mosaics of a country that samples are looked up in; None to load at once."""
+        if selection.lazy:
+            return {"time": 1} | dict.fromkeys(geobox.dimensions, LAZY_BLOCK_PX)
         dates = len({dataset.metadata_doc["properties"]["dtr:start_datetime"] for dataset in found.datasets})
         pixels = geobox.shape[0] * geobox.shape[1] * bands * dates
         if selection.scope != "area" or pixels <= LARGEST_AT_ONCE_PX:
@@ -255,6 +259,15 @@ class ProductSource(Source):
         """Pixel size of the stored rasters [units of their CRS]."""
         grids = found.datasets[0].metadata_doc["grids"]
         return abs(grids["default"]["transform"][0])
+
+
+def load_block(data: xr.Dataset) -> xr.Dataset:
+    """What was opened lazily, in memory; raises :class:`InputError` where a file cannot be read."""
+    try:
+        return data.compute()
+    except (rasterio.errors.RasterioError, OSError) as error:
+        # As above: the cause would show the tokens of addresses.
+        raise InputError(f"a block cannot be read: {hide_tokens(str(error))}") from None
 
 
 def asset_paths(dataset) -> dict[str, Path]:

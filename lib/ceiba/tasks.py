@@ -162,7 +162,13 @@ class Task:
         return find_source(self.area, name)
 
     def open(
-        self, name: str, *, measurements: Sequence[str] = (), resolution_m: float = 0, halo_px: int = 0
+        self,
+        name: str,
+        *,
+        measurements: Sequence[str] = (),
+        resolution_m: float = 0,
+        halo_px: int = 0,
+        lazy: bool = False,
     ) -> xr.Dataset | pd.DataFrame | dict[str, Path]:
         """Load an input by its catalogue name.
 
@@ -177,6 +183,9 @@ class Task:
         halo_px
             Pixels around the tile that are loaded too, from the tiles beside it, at the given ``resolution_m``; no data where
             these have none and beyond the place.
+        lazy
+            Rasters of the cube come as dask arrays: nothing is read before it is used, by :func:`ceiba.sources.load_block`, for what
+            goes block by block. Files of other sources are read at once all the same.
 
         Returns
         -------
@@ -191,7 +200,7 @@ class Task:
         found = self._found(name)
         if not found.ids:
             raise InputError(f"{self.unit}: input {name} has no data here; ask task.has({name!r}) first")
-        selection = select(self.unit, self._rules[name])
+        selection = replace(select(self.unit, self._rules[name]), lazy=lazy)
         if halo_px:
             self._check_halo(name, halo_px, resolution_m)
             warn_of_missing(self.unit.place, self.tile, [self._rules[name]], self.snapshot.found)

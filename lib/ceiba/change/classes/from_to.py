@@ -13,6 +13,7 @@ from ceiba.classification.accuracy.estimators import ProbabilitySample, estimate
 from ceiba.errors import InputError
 from ceiba.legends import Legend
 
+STRIP_ROWS = 512  # summed at a time, so that memory does not grow with the map
 PAIR = 256  # codes are uint8: from_code * 256 + to_code tells a pair
 
 
@@ -69,17 +70,11 @@ def from_to_matrix(
     InputError
         Where shapes differ.
     """
-    first, second = before.values, after.values
-    if first.shape != second.shape:
-        raise InputError(f"the maps have shapes {first.shape} and {second.shape}; both dates need one grid")
-    legend.check_map(first)
-    legend.check_map(second)
-    counted = (first > 0) & (second > 0)
-    if inside is not None:
-        counted &= inside
-    area = pixel_areas(before.odc.geobox).values[counted]
-    pair = first[counted].astype("int64") * PAIR + second[counted]
-    sums = np.bincount(pair, weights=area, minlength=PAIR * PAIR).reshape(PAIR, PAIR)
+    if before.shape != after.shape:
+        raise InputError(f"the maps have shapes {before.shape} and {after.shape}; both dates need one grid")
+    found, areas = _sum_pairs(before, after, legend, None if inside is None else inside.astype("uint8"))
+    sums = np.zeros((PAIR, PAIR))
+    sums[found // PAIR % PAIR, found % PAIR] = areas
     codes = legend.codes.astype("int64")
     names = {"index": pd.Index(codes, name="from"), "columns": pd.Index(codes, name="to")}
     return pd.DataFrame(sums[np.ix_(codes, codes)], **names)
@@ -263,26 +258,43 @@ def from_to_by_region(
     InputError
         Where shapes differ or a zone has no name.
     """
-    first, second = before.values, after.values
-    zones = np.ones(first.shape, dtype="int32") if zones is None else zones
-    if not first.shape == second.shape == zones.shape:
-        raise InputError(f"maps and zones need one grid; got {first.shape}, {second.shape} and {zones.shape}")
-    if zones.size and int(zones.max()) > len(names):
-        raise InputError(f"zones go up to {int(zones.max())}, but there are {len(names)} names")
-    legend.check_map(first)
-    legend.check_map(second)
-    counted = (first > 0) & (second > 0) & (zones > 0)
-    area = pixel_areas(before.odc.geobox).values[counted]
-    key = (zones[counted].astype("int64") * PAIR + first[counted]) * PAIR + second[counted]
-    found, place = np.unique(key, return_inverse=True)
+    if not before.shape == after.shape == (before.shape if zones is None else zones.shape):
+        raise InputError(
+            f"maps and zones need one grid; got {before.shape}, {after.shape} and {None if zones is None else zones.shape}"
+        )
+    most = 1 if zones is None else int(zones.max(initial=0))
+    if most > len(names):
+        raise InputError(f"zones go up to {most}, but there are {len(names)} names")
+    found, areas = _sum_pairs(before, after, legend, zones)
     return pd.DataFrame(
         {
             "region": [names[int(zone) - 1] for zone in found // PAIR**2],
             "from_code": found // PAIR % PAIR,
             "to_code": found % PAIR,
-            "area_ha": np.bincount(place.reshape(-1), weights=area, minlength=len(found)),
+            "area_ha": areas,
         }
     )
+
+
+def _sum_pairs(
+    before: xr.DataArray, after: xr.DataArray, legend: Legend, zones: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Keys ``(zone * PAIR + from) * PAIR + to`` that occur, ascending, and their areas [ha]; zone 0 counts nowhere."""
+    first, second = before.values, after.values
+    legend.check_map(first)
+    legend.check_map(second)
+    areas = pixel_areas(before.odc.geobox).values
+    keys, sums = [], []
+    for top in range(0, len(first), STRIP_ROWS):
+        rows = slice(top, top + STRIP_ROWS)
+        zone = np.ones(first[rows].shape, dtype="uint8") if zones is None else zones[rows]
+        counted = (first[rows] > 0) & (second[rows] > 0) & (zone > 0)
+        key = (zone[counted].astype("int64") * PAIR + first[rows][counted]) * PAIR + second[rows][counted]
+        found, place = np.unique(key, return_inverse=True)
+        keys.append(found)
+        sums.append(np.bincount(place.reshape(-1), weights=areas[rows][counted], minlength=len(found)))
+    found, place = np.unique(np.concatenate(keys), return_inverse=True)
+    return found, np.bincount(place.reshape(-1), weights=np.concatenate(sums), minlength=len(found))
 
 
 def budget_by_region(areas: pd.DataFrame) -> pd.DataFrame:

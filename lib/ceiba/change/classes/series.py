@@ -8,11 +8,7 @@ import xarray as xr
 
 from ceiba.change.classes.hidden_states import best_paths, expect_transitions, smooth_pixels
 from ceiba.change.classes.transitions import TransitionRules
-from ceiba.classification.features.seasons import annual_features
-from ceiba.classification.maps.prediction import predict_probabilities
-from ceiba.classification.models.land_cover_model import LandCoverModel
 from ceiba.errors import InputError, ParameterError
-from ceiba.legends import Legend
 
 PIXELS_AT_ONCE = 4096
 LEARNING_PIXELS = 20_000
@@ -72,18 +68,14 @@ def years_between(source: xr.Dataset, first_year: int, last_year: int) -> list[i
     return [year for year in years if first_year <= year <= last_year]
 
 
-def annual_probabilities(
-    model: LandCoverModel, source: xr.Dataset, legend: Legend, years: Sequence[int], *, season_start_month: int = 1
-) -> list[xr.DataArray]:
-    """Class probabilities [1] of each year, by the same features as the annual maps, dims ``(class, y, x)``.
+def learning_pixels(count: int) -> np.ndarray:
+    """Flat positions of the pixels, out of ``count``, from which transitions are learnt, ascending: all, or 20,000 at random.
 
-    Parameters and errors as of :func:`ceiba.classification.features.seasons.annual_features` and
-    :func:`ceiba.classification.maps.prediction.predict_probabilities`.
+    Every so many pixels would not do: where their distance divides the width of the image, they all lie in a few columns.
     """
-    return [
-        predict_probabilities(model, annual_features(source, year, season_start_month=season_start_month), legend)
-        for year in years
-    ]
+    if count <= LEARNING_PIXELS:
+        return np.arange(count)
+    return np.sort(np.random.default_rng(0).choice(count, LEARNING_PIXELS, replace=False))
 
 
 def change_model(
@@ -102,7 +94,7 @@ def change_model(
 
     Expectation and maximisation over pairs of dates (Bruzzone and Serpico 1997, doi:10.1109/36.602528) and over series (Baum et
     al. 1970), with the rules as a Dirichlet prior; what they forbid stays forbidden. Steps of the same number of years share
-    their transitions. At most 20,000 pixels, evenly spread, take part.
+    their transitions. At most 20,000 pixels take part, those of :func:`learning_pixels`.
 
     Parameters
     ----------
@@ -148,9 +140,7 @@ def change_model(
         raise ParameterError(f"evidence is {evidence}; it must be above 0")
     if not 0 <= independence <= 1:
         raise ParameterError(f"independence is {independence}; allowed are 0 to 1")
-    # One block of evenly spread pixels.
-    count = probabilities[0][0].size
-    values = _pixels(probabilities, np.arange(0, count, max(1, count // LEARNING_PIXELS)))
+    values = _pixels(probabilities, learning_pixels(probabilities[0][0].size))
     values = values[np.isfinite(values).all(axis=2).any(axis=1)]
     if not len(values):
         raise InputError(f"no pixel has class probabilities in any of the years {', '.join(map(str, years))}")

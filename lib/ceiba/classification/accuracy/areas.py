@@ -9,7 +9,6 @@ import xarray as xr
 from odc.geo.geobox import GeoBox
 from pyproj import Geod, Proj, Transformer
 from scipy import stats
-from scipy.interpolate import RegularGridInterpolator
 
 from ceiba.errors import InputError
 from ceiba.legends import Legend
@@ -46,16 +45,16 @@ def pixel_areas(geobox: GeoBox) -> xr.DataArray:
         columns = np.unique(np.linspace(0, width - 1, min(width, KNOTS)))
         x, y = affine * np.meshgrid(columns + 0.5, rows + 0.5)
         scale = _areal_scale(geobox.crs.proj, np.asarray(x), np.asarray(y))
-        if scale.size > 1 and min(scale.shape) == 1:
-            # A single row or column, as a strip of a map may be.
-            along, knots = (columns, width) if len(rows) == 1 else (rows, height)
-            scale = np.interp(np.arange(knots), along, scale.ravel()).reshape(height, width)
-        elif scale.size > 1:
-            whole = np.stack(np.meshgrid(np.arange(height), np.arange(width), indexing="ij"), axis=-1)
-            scale = RegularGridInterpolator((rows, columns), scale)(whole.astype("float64"))
-        values = planar * geobox.crs.proj.axis_info[0].unit_conversion_factor ** 2 / M2_PER_HA / scale
-        values = np.broadcast_to(values, (height, width)).copy()
+        # Linear along both axes, one after the other: no grid of coordinates as large as the tile.
+        scale = _between_knots(rows, height) @ scale.reshape(len(rows), len(columns)) @ _between_knots(columns, width).T
+        pixel_ha = planar * geobox.crs.proj.axis_info[0].unit_conversion_factor ** 2 / M2_PER_HA
+        values = np.divide(pixel_ha, scale, out=scale)
     return xr.DataArray(values, dims=("y", "x"), attrs={"units": "ha"})
+
+
+def _between_knots(knots: np.ndarray, length: int) -> np.ndarray:
+    """Weight of each knot at each pixel by linear interpolation, dims ``(pixel, knot)``."""
+    return np.stack([np.interp(np.arange(length), knots, one) for one in np.eye(len(knots))], axis=1)
 
 
 def _areal_scale(crs, x: np.ndarray, y: np.ndarray) -> np.ndarray:
