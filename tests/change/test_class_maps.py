@@ -35,11 +35,11 @@ def test_figures_and_tables_of_a_change(tmp_path):
     )
     matrix = from_to_matrix(before, after, legend)
     assert figures.new_class_figure(change, legend, title="x000y000").axes[0].get_legend() is not None
-    assert len(figures.change_year_figure(change, [2018, 2019, 2020]).axes) == 4
-    drawn = figures.from_to_figure(matrix, legend).axes[0]
-    assert sorted(text.get_text() for text in drawn.texts) == ["0.0", "0.0", "0.0"]
+    assert len(figures.change_year_figure(change, [2018, 2019, 2020], title="x000y000").axes) == 4
+    drawn = figures.from_to_figure(matrix, legend, title="x000y000").axes[0]
+    assert sorted(text.get_text() for text in drawn.texts) == ["0.03", "0.03", "0.03"]
     nothing = from_to_matrix(before, before, legend)
-    assert not figures.from_to_figure(nothing, legend).axes[0].axison
+    assert not figures.from_to_figure(nothing, legend, title="x000y000").axes[0].axison
     assert len(figures.pair_table(matrix, legend)) == 3 and figures.pair_table(nothing, legend).empty
     assert len(figures.budget_table(change_budget(matrix), legend)) == 5
     regions = figures.region_table(from_to_by_region(before, after, legend, names=["x"]), legend)

@@ -19,7 +19,7 @@ from ceiba.classification.agriculture.greenhouses import (
     map_candidates,
     plastic_index,
 )
-from ceiba.classification.agriculture.monitoring import monthly_means, season_against_years
+from ceiba.classification.agriculture.monitoring import monthly_means, season_against_years, season_of_months
 from ceiba.classification.agriculture.parcels import check_parcels
 from ceiba.errors import InputError, LegendError
 from ceiba.legends import load_legend
@@ -137,6 +137,17 @@ def test_a_season_beside_earlier_ones_by_hand():
     assert float(middle["condition"][0]) == pytest.approx(25)
     with pytest.raises(InputError, match="at least one earlier year"):
         season_against_years(index, 2016)
+
+
+def test_a_season_is_not_judged_by_months_that_only_other_years_have():
+    """June is as ever, July unseen: no difference. The mean of the earlier season is 0.5, and 0.2 would be 0.3 below it."""
+    values = [[[0.2, 0.4], [0.8, 0.6]], [[0.2, 0.5], [np.nan, 0.9]]]
+    index = xr.DataArray(values, dims=("year", "month", "x"), coords={"year": [2019, 2020], "month": [6, 7]})
+    found = season_of_months(index, 2020, 6, 7)
+    # The second pixel: 0.1 and 0.3 above the one earlier year, both months the highest of all.
+    assert found["difference"].values == pytest.approx([0, 0.2]) and found["mean"].values == pytest.approx([0.2, 0.5])
+    assert found["years"].values.tolist() == [1, 1] and float(found["condition"][1]) == pytest.approx(100)
+    assert float(season_of_months(index, 2020, 6, 6)["difference"][1]) == pytest.approx(0.1)
 
 
 def test_monthly_means_equal_those_of_pandas():

@@ -1,5 +1,7 @@
 """Assessment of a map by its reference samples: classes, parts of the country, designs told by tables."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -8,6 +10,7 @@ from odc.geo.xr import wrap_xr
 
 from ceiba.classification.accuracy.assessment import assess_map, estimate_accuracy, estimate_by_part, sample_of_table
 from ceiba.classification.accuracy.estimators import probability_sample
+from ceiba.classification.figures import corrected_area_table
 from ceiba.errors import InputError
 from ceiba.legends import load_legend
 
@@ -97,3 +100,13 @@ def test_a_table_tells_its_design():
     assert found.total_area == 120
     with pytest.raises(InputError, match=r"stratum_ha differs within strata \['a'\]"):
         sample_of_table(table.assign(stratum_ha=[90.0, 91.0, 30.0]))
+
+
+def test_a_table_promises_no_certainty_where_all_of_few_samples_are_right():
+    """Four forest points all right: the half-width of the papers is 0, yet true accuracies down to about a half give as many often."""
+    codes = np.array([1] * 4 + [2] * 36)
+    found = estimate_accuracy(codes, np.where(np.arange(40) == 39, 1, codes), probability_sample(["all"] * 40, {"all": 1e6}))
+    mapped = pd.DataFrame({"code": [1, 2], "area_ha": [10.0, 90.0]})
+    table = corrected_area_table(found, mapped, LEGEND)
+    users = table["Exactitud del usuario | User's accuracy"]
+    assert re.fullmatch(r"100% \((3|4|5|6)\d% - 100%\)", users[0]) and re.fullmatch(r"97% \(8\d% - (99|100)%\)", users[1])

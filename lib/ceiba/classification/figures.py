@@ -121,13 +121,16 @@ def describe_assessment(assessed: DesignEstimate) -> str:
 
 
 def corrected_area_table(assessed: DesignEstimate, mapped: pd.DataFrame, legend: Legend) -> pd.DataFrame:
-    """Mapped and corrected area, user's and producer's accuracy of each class with reference samples."""
+    """Mapped and corrected area, user's and producer's accuracy of each class with reference samples, each with its interval.
+
+    The limits, not a half-width: where all of few samples are right the half-width is 0, which would promise certainty.
+    """
     mapped_ha = mapped.set_index("code")["area_ha"]
 
-    def with_margin(values: pd.Series, margins: pd.Series, form: str) -> list[str]:
+    def with_limits(values: pd.Series, lower: pd.Series, upper: pd.Series, form: str) -> list[str]:
         return [
-            f"{value:{form}} ± {half:{form}}" if np.isfinite(value + half) else "-"
-            for value, half in zip(values, margins, strict=True)
+            f"{value:{form}} ({low:{form}} - {high:{form}})" if np.isfinite(value + low + high) else "-"
+            for value, low, high in zip(values, lower, upper, strict=True)
         ]
 
     rows = assessed.classes[assessed.classes["samples"] > 0]
@@ -135,12 +138,12 @@ def corrected_area_table(assessed: DesignEstimate, mapped: pd.DataFrame, legend:
         labels.both("classification.class"): [class_name(legend, int(code), longest=80) for code in rows["code"]],
         labels.both("classification.samples"): rows["samples"].to_numpy(),
         labels.both("classification.area_ha"): [f"{mapped_ha.get(int(code), 0.0):,.1f}" for code in rows["code"]],
-        labels.both("classification.corrected_area_ha"): with_margin(
-            rows["area_ha"], rows["area_half_width_ha"], ",.1f"
+        labels.both("classification.corrected_area_ha"): with_limits(
+            rows["area_ha"], rows["area_lower_ha"], rows["area_upper_ha"], ",.1f"
         ),
     }
     for name in ("users", "producers"):
-        text = with_margin(rows[f"{name}_accuracy"], rows[f"{name}_half_width"], ".0%")
+        text = with_limits(rows[f"{name}_accuracy"], rows[f"{name}_lower"], rows[f"{name}_upper"], ".0%")
         table[labels.both(f"classification.{name}_accuracy")] = text
     return pd.DataFrame(table)
 
@@ -174,12 +177,12 @@ def draw_range(
     _name_axes(axes)
 
 
-def draw_coarser(land_cover: xr.Dataset, coarser: Sequence[Legend]) -> Figure:
-    """A map a coarser legend below each other, from bands ``land_cover_<number of classes>``."""
+def draw_coarser(land_cover: xr.Dataset, coarser: Sequence[Legend], *, where: str) -> Figure:
+    """A map a coarser legend below each other, from bands ``land_cover_<number of classes>``; ``where`` names tile and period."""
     figure, axes = plt.subplots(len(coarser), figsize=(11, 5 * len(coarser)), squeeze=False, layout="constrained")
     for place, legend in zip(axes[:, 0], coarser, strict=True):
         draw_land_cover(place, land_cover[f"land_cover_{len(legend)}"], legend)
-    figure.suptitle(labels.both("classification.coarser_title"))
+    figure.suptitle(f"{labels.both('classification.coarser_title')}, {where}")
     return figure
 
 
@@ -192,13 +195,17 @@ def draw_counts(axes: Axes, values: xr.DataArray, *, label: str) -> None:
 
 def draw_applicable(axes: Axes, applicable: xr.DataArray) -> None:
     """Area of applicability of a model: 1 within, 2 beyond, 0 no data."""
-    words = {1: "classification.applicable_within", 2: "classification.applicable_beyond"}
-    colors = {1: "#56b4e9", 2: "#d55e00"}
-    shown = applicable.where(applicable > 0)
-    axes.imshow(shown, extent=_extent(applicable), cmap=ListedColormap(list(colors.values())), vmin=1, vmax=2, interpolation="nearest")
-    patches = [Patch(facecolor=colors[code], label=two_lines(words[code])) for code in words]
-    axes.legend(handles=patches, loc="upper left", bbox_to_anchor=(1.01, 1.0), fontsize=7, frameon=False)
+    draw_two(axes, applicable, {"classification.applicable_within": "#56b4e9", "classification.applicable_beyond": "#d55e00"})
     axes.set_title(two_lines("classification.applicable_title"), fontsize=9)
+
+
+def draw_two(axes: Axes, values: xr.DataArray, colors: Mapping[str, str]) -> None:
+    """A band of 1 and 2, 0 is no data and stays white; ``colors`` are those of the label keys of 1 and 2."""
+    shown = values.where(values > 0)
+    axes.imshow(shown, extent=_extent(values), cmap=ListedColormap(list(colors.values())), vmin=1, vmax=2, interpolation="nearest")
+    patches = [Patch(facecolor=color, edgecolor="0.4", label=two_lines(label)) for label, color in colors.items()]
+    # Below the map: beside it, it would push the maps of a figure apart.
+    axes.legend(handles=patches, loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=2, fontsize=7, frameon=False)
     _name_axes(axes)
 
 

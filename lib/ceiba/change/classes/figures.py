@@ -15,12 +15,12 @@ from ceiba.change.figures import draw_band, two_lines
 from ceiba.classification.figures import class_name
 from ceiba.legends import Legend
 
-UNCHANGED = "#ffffff"
+UNCHANGED = "#bdbdbd"  # pale classes such as cropland are seen on it, and no data is white
 SMALLEST_HA = 0.005  # below it a cell of the matrix would read 0.00
 
 
 def draw_new_classes(axes: Axes, change: xr.Dataset, legend: Legend) -> None:
-    """Changed land in the colours of its new class, unchanged land white, with the classes from the largest to the smallest."""
+    """Changed land in the colours of its new class, unchanged land gray, no data white; classes from the largest to the smallest."""
     seen = change["from_class"].values > 0
     changed = change["change_year"].values > 0
     colors = legend.colors()
@@ -75,7 +75,7 @@ def draw_from_to(axes: Axes, matrix: pd.DataFrame, legend: Legend) -> None:
     for (row, column), area in np.ndenumerate(shown):
         if area > 0:
             ink = "black" if norm(area) > 0.5 else "white"
-            axes.text(column, row, f"{area:,.1f}", ha="center", va="center", color=ink, fontsize=6)
+            axes.text(column, row, f"{area:,.1f}" if area >= 1 else f"{area:.2f}", ha="center", va="center", color=ink, fontsize=6)
     axes.set(xlabel=labels.both("change.to_class"), ylabel=two_lines("change.from_class"))
     axes.set_title(two_lines("change.from_to_title"))
 
@@ -88,20 +88,21 @@ def new_class_figure(change: xr.Dataset, legend: Legend, *, title: str) -> Figur
     return figure
 
 
-def change_year_figure(change: xr.Dataset, years: list[int]) -> Figure:
-    """Probability of change beside the year of change."""
+def change_year_figure(change: xr.Dataset, years: list[int], *, title: str) -> Figure:
+    """Probability of change beside the year of change; ``title`` says where and when."""
     figure, axes = plt.subplots(1, 2, figsize=(12, 4.5), layout="constrained")
     probability = change["change_probability"]
     draw_band(axes[0], probability, label="change.class_probability", colormap="cividis", limits=(0, 1))
     draw_change_years(axes[1], change["change_year"], years)
-    figure.suptitle(labels.both("change.years_title"))
+    figure.suptitle(f"{labels.both('change.years_title')}, {title}")
     return figure
 
 
-def from_to_figure(matrix: pd.DataFrame, legend: Legend) -> Figure:
-    """:func:`draw_from_to` as a figure of its own."""
+def from_to_figure(matrix: pd.DataFrame, legend: Legend, *, title: str) -> Figure:
+    """:func:`draw_from_to` as a figure of its own; ``title`` says where and when."""
     figure, axes = plt.subplots(figsize=(11, 6), layout="constrained")
     draw_from_to(axes, matrix, legend)
+    figure.suptitle(title)
     return figure
 
 

@@ -79,8 +79,8 @@ def plan_table(plan: pd.DataFrame, legend: Legend, regions: Sequence[str] = ()) 
     )
 
 
-def draw_points(axes: Axes, sample: pd.DataFrame, legend: Legend) -> None:
-    """Where the samples lie, in the colours of their mapped classes; buffers as crosses."""
+def draw_points(axes: Axes, sample: pd.DataFrame, legend: Legend, *, where: str) -> None:
+    """Where the samples lie, in the colours of their mapped classes; buffers as crosses. ``where`` names place and year."""
     colors = legend.colors()
     buffered = sample["stratum"] >= designs.BUFFER
     for chosen, marker in ((~buffered, "o"), (buffered, "X")):
@@ -89,7 +89,7 @@ def draw_points(axes: Axes, sample: pd.DataFrame, legend: Legend) -> None:
         axes.scatter(rows["x"], rows["y"], c=shades, marker=marker, s=18, edgecolor="0.3", linewidth=0.4)
     axes.set_aspect("equal")
     axes.set(xlabel=labels.both("classification.easting"), ylabel=labels.both("classification.northing"))
-    axes.set_title(labels.both("classification.design_title"))
+    axes.set_title(f"{labels.both('classification.design_title')} ({len(sample)}), {where}")
     axes.ticklabel_format(style="plain", useOffset=False)
     axes.locator_params(nbins=4)
     axes.tick_params(labelsize=7)

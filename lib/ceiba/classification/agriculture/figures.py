@@ -46,7 +46,7 @@ def surface_table(surface: CropSurface) -> pd.DataFrame:
 
 
 def draw_regression(axes: Axes, visited: pd.DataFrame) -> None:
-    """Crop surface found against mapped, a point a segment."""
+    """Crop surface found against mapped, a point a segment; the dashed line is where both are the same."""
     axes.scatter(visited["mapped_ha"], visited["found_ha"], s=16, color="#1b7837", alpha=0.7)
     largest = float(np.nanmax(visited[["mapped_ha", "found_ha"]].to_numpy()))
     axes.plot([0, largest], [0, largest], color="#888888", linewidth=1, linestyle="--")
@@ -61,6 +61,15 @@ def draw_season(axes: Axes, curve: xr.Dataset, year: int) -> None:
     axes.plot(months, curve["value"], color="#d6604d", marker="o", markersize=4, label=str(year))
     axes.set(xlabel=labels.both("classification.month"), ylabel="NDVI [1]", xticks=np.arange(1, 13))
     axes.legend(bbox_to_anchor=(1.01, 1), loc="upper left", fontsize=8)
+
+
+def season_title(years: xr.DataArray, first_month: int, last_month: int, where: str) -> str:
+    """Title of the maps of a season: months, place and year, and the number of earlier years with data."""
+    seen = years.values[years.values > 0]
+    fewest, most = (int(seen.min()), int(seen.max())) if seen.size else (0, 0)
+    count = str(most) if fewest == most else f"{fewest} - {most}"
+    words, month = labels.both("classification.season_maps_title"), labels.both("classification.month")
+    return f"{words}, {month} {first_month} - {last_month}, {where}\n{labels.both('classification.season_years')}: {count}"
 
 
 def draw_parcels(axes: Axes, parcels: gpd.GeoDataFrame) -> None:
@@ -84,7 +93,7 @@ def parcel_table(parcels: gpd.GeoDataFrame, legend: Legend, *, most: int = 20) -
         {
             labels.both("classification.parcel"): rows["parcel"].astype(str),
             labels.both("classification.parcel_registered"): [class_name(legend, int(code)) for code in rows["registered_code"]],
-            labels.both("classification.probability"): [f"{value:.0%}" for value in rows["registered_probability"]],
+            labels.both("classification.probability"): [f"{value:.2f}" for value in rows["registered_probability"]],
             labels.both("classification.parcel_likely"): [class_name(legend, int(code)) for code in rows["likely_code"]],
             labels.both("classification.parcel_verdict"): [labels.both(f"classification.parcel_{each}") for each in rows["verdict"]],
         }

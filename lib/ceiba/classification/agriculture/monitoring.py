@@ -53,6 +53,18 @@ def season_against_years(index: xr.DataArray, year: int) -> xr.Dataset:
     return xr.Dataset(result)
 
 
+def season_of_months(index: xr.DataArray, year: int, first_month: int, last_month: int) -> xr.Dataset:
+    """:func:`season_against_years` month by month, then the mean of the months that the season and an earlier year have.
+
+    Means of the whole season would compare other months where clouds hide one: a season without its greenest month would look
+    poor. Dims of ``index`` without ``year`` and ``month``; ``years`` is that of the month with most of them.
+    """
+    months = season_against_years(index.sel(month=slice(first_month, last_month)), year)
+    both = months["difference"].notnull()
+    means = months.drop_vars("years").where(both).mean("month")
+    return means.assign(years=months["years"].where(both, 0).max("month").astype("uint16"))
+
+
 def monthly_means(series: xr.DataArray) -> xr.DataArray:
     """Mean of each month of each year, dims ``(year, month, ...)`` of a series with dims ``(time, ...)``; NaN where a month has no data."""
     if "time" not in series.dims or not series.sizes["time"]:

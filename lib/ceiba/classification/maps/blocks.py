@@ -123,7 +123,7 @@ def map_blocks(
             inner = _within(rows, wider[0]), _within(columns, wider[1])
             own = {"y": _within(rows, around[0]), "x": _within(columns, around[1])}
             trust = trust_bands(model, near.isel(own), probabilities.isel(own))
-            part = map_land_cover(smooth.isel(y=inner[0], x=inner[1]), decided[inner]).merge(trust)
+            part = map_land_cover(smooth.isel(y=inner[0], x=inner[1]), decided[inner]).assign(trust.data_vars)
             yield _within(rows, slice(rim_px, bottom)), _within(columns, slice(rim_px, right)), part
 
 
