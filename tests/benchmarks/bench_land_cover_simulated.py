@@ -1,14 +1,23 @@
 """Land cover of 31 classes on simulated countries whose truth is known: what each addition to antares3's recipe 002 is worth.
 
-Everything is learned in some blocks of a country, calibrated in others, and measured in a third set, at least 720 m away; test
-labels are the truth, training labels have errors. The noise of the countries was fixed once from recipe 002 with a random forest
-alone (``simulated_noise.py``, on seeds of its own); what is on by default was chosen on the seeds of development; the figures are of
-yet other seeds.
+    python tests/benchmarks/bench_land_cover_simulated.py [--no-missed-clouds]
+
+Everything is learned in some blocks of a country and measured in others, at least 720 m away; test labels are the truth, training
+labels have errors. Ours is calibrated in all blocks without test labels: those of training by five folds of blocks, those kept for
+calibration by the model itself. On eight countries of development (``simulated_smoothing.py``) the probabilities then lay 0.9 % below
+the accuracy with a standard deviation of 1.7 % between countries, by the 16 blocks kept alone 0.3 % above with 2.3 %; 90 % sets
+covered 89.9 % either way, with 2.8 %: most of it is the luck of the 16 test blocks, so that the mean of three countries is known
+to 1.6 %.
+
+The noise of the countries was fixed once from recipe 002 with a random forest alone (``simulated_noise.py``), smoothing by
+``simulated_smoothing.py``, each on seeds of its own; what else is on by default was chosen on the seeds of development; the figures
+are of yet other seeds. How much hangs on clouds and shadows that the mask misses is told by the run with the option.
 """
 
+import argparse
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import xarray as xr
@@ -27,10 +36,7 @@ from ceiba.simulation.country_samples import WINDOW_PX, draw_labels, split_block
 from ceiba.simulation.country_series import land_cover_series
 
 DEVELOPMENT_SEEDS, NOISE_SEEDS, TEST_SEEDS = (1, 2, 3, 4), tuple(range(11, 23)), (101, 102, 103)
-YEAR, POINTS, CALIBRATION_POINTS = 2018, 8000, 100
-# The rule of label sets leaves room for one block more that could be as strange as any, which of sixteen is a lot: quarters of the
-# calibration windows, 24 px a side, are its blocks. They lie as far from training and test as the windows do.
-QUARTER_PX = WINDOW_PX // 2
+YEAR, POINTS, CALIBRATION_POINTS, FOLDS = 2018, 8000, 100, 5
 LEVELS = ("mexico_31", "mexico_17", "mexico_8")
 BASELINE = "landsat_madmex_002"
 # antares3 grew 50 trees of depth 10; scikit-learn's default is 100 without limit.
@@ -71,18 +77,22 @@ class Place:
 
 @dataclass(frozen=True)
 class Case:
-    """One country, split by blocks; names of the columns of ``old`` and ``full``."""
+    """One country, split by blocks; names of the columns of ``old`` and ``full``.
+
+    ``train`` are points; ``calibrate``, ``test`` and ``around`` are windows, the last in the blocks of the training points.
+    """
 
     train: Place
     calibrate: Place
     test: Place
+    around: Place
     old_names: tuple[str, ...]
     full_names: tuple[str, ...]
 
 
-def main(seeds: Iterable[int] = TEST_SEEDS) -> dict[str, object]:
+def main(seeds: Iterable[int] = TEST_SEEDS, *, settings: CountrySettings | None = None) -> dict[str, object]:
     """Every figure by name: mean over all blocks of all seeds, and 95 % intervals of paired differences over blocks."""
-    runs = [measure_country(seed) for seed in seeds]
+    runs = [measure_country(seed, settings) for seed in seeds]
     figures = summarize(runs)
     print(json.dumps(figures, indent=1))
     return figures
@@ -96,7 +106,7 @@ def make_case(seed: int, settings: CountrySettings | None = None) -> Case:
     labels = draw_labels(country, parts["train"], points=POINTS, year=YEAR)
     places = [_features(country, ground, labels["row"].to_numpy(), labels["column"].to_numpy())]
     codes, blocks = [labels["code"].to_numpy()], [labels["block"].to_numpy()]
-    for part in ("calibrate", "test"):
+    for part in ("calibrate", "test", "train"):
         windows = windows_of(country, parts[part])
         corners = np.array([(window.row, window.column) for window in windows])
         inside = np.indices((WINDOW_PX, WINDOW_PX)).reshape(2, 1, -1)
@@ -154,23 +164,33 @@ def index_of(codes: np.ndarray, classes: np.ndarray) -> np.ndarray:
     return np.searchsorted(classes, codes)
 
 
-def calibration_points(case: Case) -> np.ndarray:
-    """Places of the interpreted points in the calibration windows: a hundred a window, evenly."""
-    return np.arange(len(case.calibrate.codes)).reshape(-1, WINDOW_PX**2)[:, :: WINDOW_PX**2 // CALIBRATION_POINTS].ravel()
+def interpreted_points(place: Place, classes: np.ndarray) -> np.ndarray:
+    """Interpreted points in windows: a hundred a window, evenly, without those of classes that no training point had."""
+    points = np.arange(len(place.codes)).reshape(-1, WINDOW_PX**2)[:, :: WINDOW_PX**2 // CALIBRATION_POINTS].ravel()
+    return points[np.isin(place.codes[points], classes)]
 
 
-def quarters_of(blocks: np.ndarray) -> np.ndarray:
-    """Number of the quarter of its window that each pixel lies in, of pixels of whole windows."""
-    row, column = np.divmod(np.arange(WINDOW_PX**2), WINDOW_PX)
-    quarter = row // QUARTER_PX * 2 + column // QUARTER_PX
-    return 4 * blocks + np.tile(quarter, len(blocks) // WINDOW_PX**2)
+def fit_softening(probabilities: np.ndarray, place: Place, classes: np.ndarray) -> Softening:
+    """Temperature and floor from the interpreted points of windows that the model of the probabilities had not seen."""
+    points = interpreted_points(place, classes)
+    return Softening(*fit_calibration(probabilities[points], index_of(place.codes[points], classes), SMALLEST_FLOOR))
 
 
-def fit_softening(probabilities: np.ndarray, case: Case, classes: np.ndarray) -> Softening:
-    """Temperature and floor from the interpreted points of the calibration blocks."""
-    points = calibration_points(case)
-    known = points[np.isin(case.calibrate.codes[points], classes)]
-    return Softening(*fit_calibration(probabilities[known], index_of(case.calibrate.codes[known], classes), SMALLEST_FLOOR))
+def cross_predict(case: Case, columns: np.ndarray, classes: np.ndarray, seed: int) -> np.ndarray:
+    """Probabilities of the windows around the training points by forests that saw no point of their block."""
+    out = np.zeros((len(case.around.codes), len(classes)), dtype="float32")
+    blocks = np.random.default_rng(seed).permutation(np.unique(case.around.blocks))
+    for fold in np.array_split(blocks, FOLDS):
+        known, held = ~np.isin(case.train.blocks, fold), np.isin(case.around.blocks, fold)
+        features, codes = case.train.full[known][:, columns], case.train.codes[known]
+        model = fit_classifier("random_forest", features, codes, seed=seed, options=SCIKIT_LEARN)
+        out[np.ix_(held, index_of(model.classes, classes))] = model.predict_proba(case.around.full[held][:, columns])
+    return out
+
+
+def join(first: Place, second: Place) -> Place:
+    """Both places in one."""
+    return Place(*(np.concatenate([getattr(place, each.name) for place in (first, second)]) for each in fields(Place)))
 
 
 def levels_by_decision(codes: np.ndarray) -> dict[str, np.ndarray]:
@@ -207,11 +227,11 @@ def decide_by_sums(probabilities: np.ndarray, classes: np.ndarray) -> dict[str, 
     return found
 
 
-def measure_country(seed: int) -> dict[str, object]:
+def measure_country(seed: int, settings: CountrySettings | None = None) -> dict[str, object]:
     """All figures of one country: accuracy by test block of each variant, and how sure the two systems are rightly."""
-    case = make_case(seed)
+    case = make_case(seed, settings)
     old = [case.train.old, case.calibrate.old, case.test.old]
-    kept = np.array([name not in OFF for name in case.full_names])
+    kept = np.flatnonzero([name not in OFF for name in case.full_names])
     ours = [place.full[:, kept] for place in (case.train, case.calibrate, case.test)]
     found, sure = {}, {}
 
@@ -226,10 +246,10 @@ def measure_country(seed: int) -> dict[str, object]:
     note("antares3: recipe 002, its forest", test, classes)
     classes, (calibrate, test) = learn(old, "random_forest", SCIKIT_LEARN)
     note("baseline", test, classes)
-    sure["baseline, as the forest says"] = measure_sureness(case, classes, calibrate, test)
-    softening = fit_softening(calibrate, case, classes)
-    sure["baseline, calibrated"] = measure_sureness(case, classes, softening.apply(calibrate), softening.apply(test))
-    note("calibration", softening.apply(test), classes)
+    sure["baseline, as the forest says"] = measure_confidence(case, classes, test)
+    test = fit_softening(calibrate, case.calibrate, classes).apply(test)
+    sure["baseline, calibrated"] = measure_confidence(case, classes, test)
+    note("calibration", test, classes)
     note("spatial smoothing", smooth(test, classes), classes)
     for group in GROUPS:
         each, (_, test) = learn(with_groups(case, [group]), "random_forest", SCIKIT_LEARN)
@@ -239,12 +259,17 @@ def measure_country(seed: int) -> dict[str, object]:
         note(name, test, each)
     classes, (calibrate, test) = learn(ours, "random_forest", SCIKIT_LEARN)
     note("ours, before smoothing", test, classes)
-    calibrate, test = smooth(calibrate, classes), smooth(test, classes)
-    softening = fit_softening(calibrate, case, classes)
-    calibrate, test = softening.apply(calibrate), softening.apply(test)
+    held_out = np.concatenate([calibrate, cross_predict(case, kept, classes, seed)])
+    held_place = join(case.calibrate, case.around)
+    # Smoothing takes calibrated probabilities, as in a map, and leaves them too low: they are calibrated again.
+    softening = fit_softening(held_out, held_place, classes)
+    held_out, test = (smooth(softening.apply(each), classes) for each in (held_out, test))
+    sure["ours, not calibrated after smoothing"] = measure_confidence(case, classes, test)
+    softening = fit_softening(held_out, held_place, classes)
+    held_out, test = softening.apply(held_out), softening.apply(test)
     note("ours", test, classes)
     found["ours, sums of probabilities"] = accuracy_by_block(case, decide_by_sums(test, classes))
-    sure["ours"] = measure_sureness(case, classes, calibrate, test)
+    sure["ours"] = measure_confidence(case, classes, test) | measure_sets(case, classes, test, held_out, held_place)
     # What a random split would have said of the baseline: points beside points.
     held = np.random.default_rng(seed).permutation(len(case.train.codes)) < len(case.train.codes) // 5
     model = fit_classifier("random_forest", case.train.old[~held], case.train.codes[~held], seed=seed, options=SCIKIT_LEARN)
@@ -253,24 +278,27 @@ def measure_country(seed: int) -> dict[str, object]:
     return {"accuracy": found, "sure": sure}
 
 
-def measure_sureness(case: Case, classes: np.ndarray, calibrate: np.ndarray, test: np.ndarray) -> dict[str, float]:
-    """Expected calibration error, and coverage and size of 90 % label sets fitted on the points of the calibration blocks."""
-    points = calibration_points(case)
-    known = points[np.isin(case.calibrate.codes[points], classes)]
-    sets = fit_label_sets(
-        calibrate[known], index_of(case.calibrate.codes[known], classes), quarters_of(case.calibrate.blocks)[known], level=0.9
-    )
+def measure_confidence(case: Case, classes: np.ndarray, test: np.ndarray) -> dict[str, float]:
+    """Expected calibration error, and mean probability of the mapped class less its accuracy."""
+    right, confidence = classes[test.argmax(axis=1)] == case.test.codes, test.max(axis=1)
+    return {
+        "expected calibration error [1]": calibration_error(confidence, right),
+        "probability less accuracy [1]": float(confidence.mean() - right.mean()),
+    }
+
+
+def measure_sets(
+    case: Case, classes: np.ndarray, test: np.ndarray, held_out: np.ndarray, held_place: Place
+) -> dict[str, float]:
+    """Coverage and size of 90 % label sets fitted on the interpreted points of windows that were held out, block by block."""
+    points = interpreted_points(held_place, classes)
+    sets = fit_label_sets(held_out[points], index_of(held_place.codes[points], classes), held_place.blocks[points], level=0.9)
     inside = sets.contains(test)
     # A class that no training point had is in no set.
     there = np.isin(case.test.codes, classes)
     place = index_of(case.test.codes, classes).clip(0, len(classes) - 1)
     held = inside[np.arange(len(test)), place] & there
-    right = classes[test.argmax(axis=1)] == case.test.codes
-    return {
-        "expected calibration error [1]": calibration_error(test.max(axis=1), right),
-        "coverage of 90 % sets [1]": float(held.mean()),
-        "classes in a set": float(inside.sum(axis=1).mean()),
-    }
+    return {"coverage of 90 % sets [1]": float(held.mean()), "classes in a set": float(inside.sum(axis=1).mean())}
 
 
 def summarize(runs: list[dict[str, object]]) -> dict[str, object]:
@@ -304,4 +332,7 @@ def interval(gains: np.ndarray) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    parser = argparse.ArgumentParser(description="Land cover on simulated countries")
+    parser.add_argument("--no-missed-clouds", action="store_true", help="the mask finds every thick cloud and shadow")
+    sharp = CountrySettings(missed_clouds=0.0, missed_shadows=0.0)
+    main(settings=sharp if parser.parse_args().no_missed_clouds else None)

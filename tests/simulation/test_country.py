@@ -1,5 +1,6 @@
 """The larger simulated country: classes, planted change, and the series that a satellite takes of it."""
 
+import dataclasses
 import datetime
 
 import numpy as np
@@ -98,6 +99,15 @@ def test_series_show_seasons_clouds_and_residue(country):
     assert 0.005 < float(residue.mean()) < 0.12
 
 
+def test_a_mask_that_misses_nothing_takes_out_more_and_changes_nothing_else(country):
+    sharp = dataclasses.replace(country, settings=dataclasses.replace(SETTINGS, missed_clouds=0.0, missed_shadows=0.0))
+    rows, columns = np.divmod(np.arange(0, 224**2, 500), 224)
+    usual, clean = (land_cover_series(each, rows, columns, years=[2016]).blue for each in (country, sharp))
+    left = np.isfinite(clean)
+    np.testing.assert_array_equal(usual.where(left), clean)
+    assert 0.005 < float(np.isfinite(usual).mean() - left.mean()) < 0.1
+
+
 def test_clearing_is_seen_after_its_date(country):
     legend = load_legend("mexico_31")
     cleared = country.changes.to_code == legend.code("Bare ground")
@@ -129,6 +139,8 @@ def test_what_is_wrong_is_told(country):
         CountrySettings(side_px=50)
     with pytest.raises(InputError, match="ascend"):
         CountrySettings(years=(2018, 2017))
+    with pytest.raises(InputError, match="between 0 and 1"):
+        CountrySettings(missed_clouds=4)
     with pytest.raises(InputError, match="0 to 223"):
         land_cover_series(country, [224], [0])
     with pytest.raises(InputError, match="2015, 2016, 2017"):

@@ -44,6 +44,9 @@ class CountrySettings:
         Factors on how far classes of one of the 17 lie apart, and the 17 within one of the 8, in spectrum and season [1].
     change_share_a_year
         Share of the land that changes its class in a year [1].
+    missed_clouds, missed_shadows
+        Shares of clouds and of their shadows that the mask misses [1]. CFMask misses few clouds and many shadows (Foga et al. 2017,
+        doi:10.1016/j.rse.2017.03.026). Thin clouds and shadows pass any mask.
 
     Notes
     -----
@@ -58,12 +61,17 @@ class CountrySettings:
     sister_distance: float = 1.7
     cousin_distance: float = 1.5
     change_share_a_year: float = 0.006
+    missed_clouds: float = 0.04
+    missed_shadows: float = 0.25
 
     def __post_init__(self):
         if self.side_px < SMALLEST_SIDE_PX:
             raise InputError(f"a country of {self.side_px} px a side has no regions; give {SMALLEST_SIDE_PX} or more")
         if not self.years or list(self.years) != sorted(set(self.years)):
             raise InputError(f"years must ascend and differ, got {self.years}")
+        missed = self.missed_clouds, self.missed_shadows
+        if not all(0 <= share <= 1 for share in missed):
+            raise InputError(f"shares of missed clouds and shadows lie between 0 and 1, got {missed}")
 
 
 @dataclass(frozen=True)

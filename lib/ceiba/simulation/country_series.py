@@ -33,10 +33,8 @@ REGROWTH_DAYS = 600
 FALLOW = 0.12
 NEIGHBOR_SHARE = 0.2
 YEAR_VIGOR = 0.06
-# The cloud mask: clouds thinner than this pass as clear, and so does a share of the thicker clouds and of the shadows.
-# CFMask misses few clouds and many shadows (Foga et al. 2017, doi:10.1016/j.rse.2017.03.026).
+# The cloud mask: clouds and shadows thinner than this pass as clear, and so does a share of the thicker ones by the settings.
 UNSEEN_CLOUD, UNSEEN_SHADOW = 0.12, 0.15
-MISSED_CLOUDS, MISSED_SHADOWS = 0.04, 0.25
 # What atmospheric correction leaves, of the size of its specification, 0.005 + 0.05 * reflectance (Vermote et al. 2016,
 # doi:10.1016/j.rse.2016.04.008): offsets [1] and gains [1] of a whole scene, gains of its parts, and noise of a pixel.
 SCENE_OFFSETS = dict(zip(LANDSAT_BANDS, (0.006, 0.005, 0.004, 0.004, 0.002, 0.002), strict=True))
@@ -244,7 +242,7 @@ def _sky(
     parts = {name: _at_pixels(getattr(whole, name), country, pixels) for name in ("cloud", "shadow", "cirrus", "haze")}
     sky = Sky(**parts)
     missed = {}
-    for name, share in (("clouds", MISSED_CLOUDS), ("shadows", MISSED_SHADOWS)):
+    for name, share in (("clouds", country.settings.missed_clouds), ("shadows", country.settings.missed_shadows)):
         field = smooth_field(random, _cells(country), range_px=10)
         missed[name] = _at_pixels((field > np.quantile(field, 1 - share)).astype(np.float32), country, pixels) > 0.5
     masked = (sky.cloud > UNSEEN_CLOUD) & ~missed["clouds"]

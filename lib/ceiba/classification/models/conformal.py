@@ -7,6 +7,8 @@ import numpy as np
 from ceiba.errors import InputError
 
 METHODS = ("least_ambiguous", "adaptive")
+# Groups are left out one at a time, or in this many parts where there are more; quantiles are tried in steps of a thousandth.
+PARTS, QUANTILES = 20, np.arange(1, 1001) / 1000
 
 
 @dataclass(frozen=True)
@@ -63,11 +65,13 @@ def class_scores(probabilities: np.ndarray, *, method: str) -> np.ndarray:
 
 
 def conformal_threshold(scores: np.ndarray, groups: np.ndarray, level: float) -> float:
-    """Score that a new sample of a new group stays below with probability ``level``.
+    """Score that samples of a new group stay below in a share ``level`` of cases, by groups left out in turn.
 
-    Every group counts alike, as does one more that is not known yet and could be as strange as any: neighbouring samples resemble
-    each other, so it is groups (blocks of land) that are exchangeable (Dunn et al. 2023, doi:10.1080/01621459.2022.2060112, pooled
-    distribution of groups). With one sample a group it is the ordinary split-conformal quantile.
+    Neighbouring samples resemble each other, so it is groups (blocks of land) that are exchangeable, and every group counts alike
+    (Dunn et al. 2023, doi:10.1080/01621459.2022.2060112, pooled distribution of groups). A quantile of the groups at hand at the level
+    itself covers less on a new one; room for one more group as strange as any covers more, by ``1 / groups`` at most. A group left out
+    stands for the new one, as in the jackknife+ (Barber et al. 2021, doi:10.1214/20-AOS1965): the smallest quantile is taken whose
+    thresholds, each without some groups, cover ``level`` of those groups on average, and of its thresholds the median.
 
     Parameters
     ----------
@@ -81,16 +85,26 @@ def conformal_threshold(scores: np.ndarray, groups: np.ndarray, level: float) ->
     Returns
     -------
     float
-        The threshold [1]; infinity where there are too few groups to promise this level.
+        The threshold [1]; infinity where no threshold of the other groups covers this much of those left out: too few groups.
     """
     if not 0 < level < 1:
         raise InputError(f"the level is {level}; it must lie between 0 and 1")
     names, index, counts = np.unique(groups, return_inverse=True, return_counts=True)
-    weight = 1.0 / counts[index.reshape(-1)] / (len(names) + 1)
+    if len(names) < 2:
+        return float("inf")
     order = np.argsort(scores, kind="stable")
-    reached = np.cumsum(weight[order])
-    place = int(np.searchsorted(reached, level - 1e-12))
-    return float(scores[order][place]) if place < len(order) else float("inf")
+    ascending, index = np.asarray(scores)[order], index.reshape(-1)[order]
+    weight, part = 1.0 / counts[index], index % PARTS
+    thresholds, covered = [], np.zeros(len(QUANTILES))
+    for left in np.unique(part):
+        held = part == left
+        reached = np.cumsum(weight[~held])
+        place = np.searchsorted(reached / reached[-1], QUANTILES - 1e-9)
+        thresholds.append(ascending[~held][place])
+        below = np.searchsorted(ascending[held], thresholds[-1], side="right")
+        covered += np.r_[0.0, np.cumsum(weight[held])][below] / len(names)
+    enough = np.flatnonzero(covered >= level - 1e-9)
+    return float(np.median(thresholds, axis=0)[enough[0]]) if len(enough) else float("inf")
 
 
 def fit_label_sets(
@@ -115,8 +129,8 @@ def fit_label_sets(
     Returns
     -------
     LabelSets
-        The promise holds for samples of land that is drawn like the calibration blocks, on average over all of it. It does not hold for
-        each class or place by itself, nor for land unlike the training (see the area of applicability).
+        The promise (:func:`conformal_threshold`) holds for samples of land that is drawn like the calibration blocks, on average over
+        all of it. It does not hold for each class or place by itself, nor for land unlike the training (see the area of applicability).
     """
     tried = []
     for each in (method,) if method else METHODS:
