@@ -13,6 +13,10 @@ class InputError(CeibaError):
     """An input of a task is missing or cannot be read."""
 
 
+class NoDateError(InputError):
+    """A source has data, but none of the year that is asked for."""
+
+
 class NotFoundError(InputError):
     """Something was asked for by a name that nothing has."""
 

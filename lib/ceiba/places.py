@@ -26,6 +26,7 @@ SETTINGS = {
         "block_size_m": 5000,
         "season_start_month": 1,
     },
+    "change": {"legend": "mexico_31", "land_cover_resolution_m": 30, "season_start_month": 1},
     "integrity": {"network": "yucatan", "integrity_resolution_m": 250},
 }
 

@@ -143,6 +143,9 @@ def test_a_users_own_place_is_added_in_tiles(store, tmp_path):
     place = load_areas()["my_place"].places[0]
     # A triangle of about 42 by 44 km in tiles of 20 km: three by three but for the empty corner, at most a row and column more.
     assert 5 <= len(place.tiles) <= 12 and place.years.years[0] == 2018
+    # Every stage that asks for settings finds them, as those of a country do.
+    countries = load_areas()["mexico"].places[0].settings
+    assert {stage: set(given) for stage, given in place.settings.items()} == {stage: set(given) for stage, given in countries.items()}
     listed = CliRunner().invoke(app, ["area", "list"]).output
     assert "my_place" in listed
     for wrong, told in [("My Place", "small letters"), ("my_place", "exists already")]:
@@ -155,7 +158,7 @@ def test_a_users_own_place_is_added_in_tiles(store, tmp_path):
 
 
 def test_every_command_explains_itself():
-    for command in ([], ["run"], ["plan"], ["status"], ["serve"], ["samples"], ["index"], ["check"], ["area", "add"]):
+    for command in ([], ["run"], ["plan"], ["status"], ["serve"], ["samples"], ["labels"], ["index"], ["check"], ["area", "add"]):
         shown = CliRunner().invoke(app, [*command, "--help"])
         assert shown.exit_code == 0 and "Usage" in shown.output
 

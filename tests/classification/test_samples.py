@@ -9,7 +9,7 @@ from odc.geo.xr import wrap_xr
 
 from ceiba.classification.features.seasons import annual_features
 from ceiba.classification.samples.points import extract_features, locate, read_samples
-from ceiba.errors import InputError, LegendError
+from ceiba.errors import InputError, LegendError, NoDateError
 from ceiba.legends import load_legend
 
 GEOBOX = GeoBox.from_bbox((4_000_000, 1_199_000, 4_001_000, 1_200_000), "EPSG:6372", resolution=100)
@@ -50,6 +50,16 @@ def test_a_sample_has_the_features_of_its_pixel_in_the_map(mato_grosso):
         for column, name in enumerate(training.names):
             in_map = features[name].values[place["row"].to_numpy()[rows], place["column"].to_numpy()[rows]]
             assert np.array_equal(in_map, training.features[rows, column])
+
+
+def test_samples_of_years_without_mosaics_are_counted_and_the_others_train():
+    dates = np.array(["2018-01-01", "2020-01-01"], dtype="datetime64[ns]")
+    source = xr.Dataset({"ndvi": wrap_xr(np.ones((2, *GEOBOX.shape), "float32"), GEOBOX, time=dates)})
+    samples = read_samples(points(), load_legend("mexico_31"))
+    training = extract_features(source, samples)
+    assert (len(training), training.unseen, training.years.tolist()) == (1, 2, [2018])
+    with pytest.raises(NoDateError, match="no date in any year of the samples: 2019"):
+        extract_features(source, samples.iloc[1:])
 
 
 def test_labels_years_and_columns_are_checked():

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import xarray as xr
 
-from ceiba.errors import InputError
+from ceiba.errors import InputError, NoDateError
 
 SEASON_PARTS = 12
 POINTS_PER_PART = 2
@@ -42,7 +42,7 @@ def annual_features(
 
     Raises
     ------
-    InputError
+    NoDateError
         Where the source has no date in ``year``.
     """
     if "time" not in source.dims:
@@ -57,7 +57,7 @@ def annual_features(
             if source.sizes["time"]
             else "no date"
         )
-        raise InputError(f"no date of {start} to {end} among the land-cover features, which have {dates}")
+        raise NoDateError(f"no date of {start} to {end} among the land-cover features, which have {dates}")
     season = source.isel(time=np.flatnonzero(inside))
     if is_annual(source):
         return season.isel(time=0, drop=True).astype("float32")

@@ -1,6 +1,7 @@
 """Training and reference samples: points with a year and a class."""
 
 import functools
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -11,8 +12,10 @@ from pyproj import Transformer
 
 from ceiba.classification.features.seasons import annual_features
 from ceiba.classification.samples.label_files import label_columns, read_numbers
-from ceiba.errors import InputError
+from ceiba.errors import InputError, NoDateError
 from ceiba.legends import Legend
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -164,7 +167,7 @@ def extract_features(
     Raises
     ------
     InputError
-        Where no sample is left, or the features of two years differ in name.
+        Where no sample is left, or the features of two years differ in name. Samples of a year without any date count as unseen.
     """
     make = make_features or functools.partial(annual_features, season_start_month=season_start_month)
     place = locate(samples, source.odc.geobox)
@@ -173,13 +176,19 @@ def extract_features(
     )
     chosen = np.flatnonzero(place["inside"].to_numpy() & wanted)
     sample_years = samples["year"].to_numpy()[chosen]
-    rows, values, names = [], [], ()
+    rows, values, names, missing = [], [], (), []
     for year in np.unique(sample_years):
         here = chosen[sample_years == year]
         # Many samples of a pixel, as of a polygon and a point, have its features computed once.
         pixel, of_sample = np.unique(place[["row", "column"]].to_numpy()[here], axis=0, return_inverse=True)
         at = {dim: xr.DataArray(pixel[:, axis], dims="sample") for axis, dim in enumerate(source.odc.spatial_dims)}
-        features = make(source.isel(at), int(year))
+        try:
+            features = make(source.isel(at), int(year))
+        except NoDateError as error:
+            # Samples are often of more years than there are mosaics of: those without count as samples without data.
+            log.warning("%d samples of %d are left out: %s", len(here), year, error)
+            missing.append(here)
+            continue
         given = tuple(str(name) for name in features.data_vars if name != "spatial_ref")
         if names and given != names:
             raise InputError(
@@ -189,6 +198,11 @@ def extract_features(
         columns = np.stack([np.asarray(features[name].values, dtype="float32") for name in names], axis=-1)
         rows.append(here)
         values.append(columns[of_sample.reshape(-1)])
+    if missing and not rows:
+        years_asked = ", ".join(map(str, np.unique(sample_years)))
+        raise NoDateError(f"the land-cover features have no date in any year of the samples: {years_asked}")
+    rows += missing
+    values += [np.full((len(here), len(names)), np.nan, dtype="float32") for here in missing]
     return assemble(samples, place, wanted, rows, values, names)
 
 
