@@ -1,5 +1,7 @@
 """Class change as people see it: figures, tables, and areas by a reference sample of both years."""
 
+import re
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -11,7 +13,7 @@ from pyproj import Transformer
 
 from ceiba.change.classes import figures
 from ceiba.change.classes.from_to import change_budget, from_to_by_region, from_to_matrix
-from ceiba.change.classes.reference import assess_change, pair_labels
+from ceiba.change.classes.reference import assess_change, assess_change_by_region, pair_labels
 from ceiba.change.classes.series import years_between
 from ceiba.classification.accuracy.areas import pixel_areas
 from ceiba.errors import InputError
@@ -48,7 +50,7 @@ def test_figures_and_tables_of_a_change(tmp_path):
 
 
 def test_a_reference_sample_of_both_years_corrects_the_areas():
-    """A simple random sample of 80 points, 8 of which changed: a tenth of the 4 ha, with the binomial interval."""
+    """A simple random sample of 70 points, 7 of which changed: a tenth of the 4 ha, with the binomial interval."""
     legend = load_legend("mexico_8")
     geobox = GeoBox.from_bbox((4_000_000, 1_199_800, 4_000_200, 1_200_000), "EPSG:6372", resolution=10)
     codes = wrap_xr(np.full((20, 20), 1, dtype="uint8"), geobox)
@@ -65,6 +67,20 @@ def test_a_reference_sample_of_both_years_corrects_the_areas():
     spread = 1.96 * np.sqrt(share * (1 - share) / (len(first) - 1)) * total
     assert found.change[1] == pytest.approx(spread, rel=1e-3)
     assert len(figures.pair_table(from_to_matrix(codes, codes, legend), legend, estimate=found)) == 1
+    budget = figures.corrected_budget_table(found, legend)
+    assert list(budget.index) == [0, 1] and budget.iloc[1, 1].startswith(f"{share * total:,.2f} (")
+    # Swap is 0 in the sample, but what 70 points did not show may be there.
+    assert re.fullmatch(r"0\.00 \(0\.00 - 0\.[1-9]\d\)", budget.iloc[0, 4])
+    # The first row of points has the changes: five of the 35 points of the west, two of the 35 of the east.
+    zones = np.repeat([[1, 2]], 20, axis=0).repeat(10, axis=1)
+    parts = assess_change_by_region(table, change, legend, zones, ["west", "east"], first_year=2018, last_year=2020)
+    assert parts["west"].change[0] == pytest.approx(5 / 35 * total / 2, rel=1e-4)
+    assert parts["east"].change[0] == pytest.approx(2 / 35 * total / 2, rel=1e-4)
+    assert parts["east"].change_limits[0] < parts["east"].change[0] < parts["east"].change_limits[1] < total / 2
+    few = np.where(np.arange(20)[:, None] < 3, 1, 2) * np.ones((1, 20), dtype="int64")
+    assert list(assess_change_by_region(table, change, legend, few, ["a", "b"], first_year=2018, last_year=2020)) == ["b"]
+    by_region = from_to_by_region(codes, codes, legend, zones, ["west", "east"])
+    assert figures.region_table(by_region, legend, corrected=parts).iloc[0, -1].startswith(f"{5 / 70 * total:,.2f} (")
     assert assess_change(table.head(90), change, legend, first_year=2018, last_year=2020) is None
     with pytest.raises(InputError, match="two labels of 2018"):
         pair_labels(pd.concat([table, first.head(3)]), legend, 2018, 2020)

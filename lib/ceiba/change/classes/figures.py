@@ -1,5 +1,7 @@
 """Figures and tables of class change, worded in both languages."""
 
+from collections.abc import Mapping
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -124,8 +126,7 @@ def pair_table(
     }
     if estimate is not None:
         table[labels.both("change.corrected_area_ha")] = [
-            f"{area:,.2f} ({low:,.2f} - {high:,.2f})" if np.isfinite(area) else "-"
-            for area, low, high in zip(rows["area_ha"], rows["area_lower_ha"], rows["area_upper_ha"], strict=True)
+            with_limits(*each) for each in zip(rows["area_ha"], rows["area_lower_ha"], rows["area_upper_ha"], strict=True)
         ]
     return pd.DataFrame(table)
 
@@ -141,8 +142,36 @@ def budget_table(budget: pd.DataFrame, legend: Legend) -> pd.DataFrame:
     return pd.DataFrame(table)
 
 
-def region_table(areas: pd.DataFrame, legend: Legend) -> pd.DataFrame:
-    """One row a region for people: area, change with its net part and its swap, and the largest change."""
+def corrected_budget_table(estimate: FromToEstimate, legend: Legend) -> pd.DataFrame:
+    """Corrected gain, loss, net change and swap [ha] of the classes that changed on the ground, each with its 95 % interval."""
+    rows = estimate.classes[(estimate.classes["gain_ha"] > 0) | (estimate.classes["loss_ha"] > 0)]
+    table = {labels.both("change.class"): [class_name(legend, int(code), longest=60) for code in rows["code"]]}
+    for name in ("gain", "loss"):
+        table[f"{labels.both(f'change.{name}_of_class')} [ha]"] = [
+            with_limits(*each) for each in zip(rows[f"{name}_ha"], rows[f"{name}_lower_ha"], rows[f"{name}_upper_ha"], strict=True)
+        ]
+    table[f"{labels.both('change.net')} [ha]"] = [
+        f"{area:,.2f} ± {half:,.2f}" for area, half in zip(rows["net_ha"], rows["net_half_width_ha"], strict=True)
+    ]
+    # Twice the smaller of gain and loss, and so are its limits: where the sample has none of it, they do not promise 0.
+    smaller = rows["gain_ha"] <= rows["loss_ha"]
+    limits = [2 * rows[f"gain_{side}_ha"].where(smaller, rows[f"loss_{side}_ha"]) for side in ("lower", "upper")]
+    table[f"{labels.both('change.swap')} [ha]"] = [with_limits(*each) for each in zip(rows["swap_ha"], *limits, strict=True)]
+    return pd.DataFrame(table)
+
+
+def with_limits(area: float, lower: float, upper: float) -> str:
+    """An area with its interval, "1.20 (0.50 - 2.40)"."""
+    return f"{area:,.2f} ({lower:,.2f} - {upper:,.2f})" if np.isfinite(area) else "-"
+
+
+def region_table(
+    areas: pd.DataFrame, legend: Legend, *, corrected: Mapping[str, FromToEstimate] | None = None
+) -> pd.DataFrame:
+    """One row a region for people: area, change with its net part and its swap, and the largest change.
+
+    Where a reference sample tells the change of some region (``corrected``), it stands beside the mapped one, with its interval.
+    """
     budgets = budget_by_region(areas)
     rows = []
     for region, part in areas.groupby("region", sort=False):
@@ -163,6 +192,11 @@ def region_table(areas: pd.DataFrame, legend: Legend) -> pd.DataFrame:
                 labels.both("change.largest"): " → ".join(largest) or "-",
             }
         )
+        if corrected:
+            found = corrected.get(region)
+            rows[-1][labels.both("change.corrected_change_ha")] = (
+                with_limits(found.change[0], *found.change_limits) if found else "-"
+            )
     return pd.DataFrame(rows)
 
 
