@@ -1,4 +1,4 @@
-"""Smoothing and minimum unit on simulated countries, borders of tiles and states, and the memory of a map by blocks."""
+"""Smoothing and minimum unit on simulated countries, and the memory of a map by blocks."""
 
 import json
 import subprocess
@@ -22,7 +22,7 @@ from ceiba.simulation.country_series import block_series
 
 LEGEND = load_legend("mexico_31")
 COARSER = (load_legend("mexico_17"), load_legend("mexico_8"))
-SIDE_PX, BLOCK_PX, SAMPLES, TILE_PX = 192, 64, 2000, 64
+SIDE_PX, BLOCK_PX, SAMPLES = 192, 64, 2000
 # Settings are chosen on the first countries; the effect that is told is that on the others.
 CHOOSING, TELLING = (101, 102), (103, 104)
 TRIED = {
@@ -52,7 +52,6 @@ def main() -> dict[str, object]:
     gains = [chosen[seed][best][0] - chosen[seed]["plain"][0] for seed in TELLING]
     figures["best where chosen"] = best
     figures["its gain on the other countries, 31 classes [points]"] = np.round(gains, 2).tolist()
-    figures["borders"] = measure_borders(TELLING[0])
     figures["memory"] = measure_memory()
     print(json.dumps(figures, indent=1))
     return figures
@@ -97,53 +96,6 @@ def measure_country(seed: int) -> dict[str, list[float]]:
                 table[code] = parent
             scores.append(float((table[found] == table[true]).mean()))
         out[name] = [100 * score for score in scores]
-    return out
-
-
-def measure_borders(seed: int) -> dict[str, object]:
-    """Share of neighboring pixels of another class across borders and inside, of maps made tile by tile, with and without halo.
-
-    The state border is a line across the tiles; one national model knows no state, so nothing of it may show.
-    """
-    model, features, truth, areas, _ = make_case(seed)
-    settings = MapSettings(window_px=5, smoothness=5.0, unit_ha=0.5)
-    whole = map_by_blocks(model, features, LEGEND, areas, settings=settings)["land_cover"].values
-    out: dict[str, object] = {}
-    for name, halo in (("with halo", settings.halo_px(float(areas.min()))), ("without halo", 0)):
-        tiled = np.zeros_like(whole)
-        for top in range(0, SIDE_PX, TILE_PX):
-            for left in range(0, SIDE_PX, TILE_PX):
-                y, x = (slice(max(0, start - halo), min(SIDE_PX, start + TILE_PX + halo)) for start in (top, left))
-                part = map_by_blocks(model, features.isel(y=y, x=x), LEGEND, areas[y, x], settings=settings)["land_cover"].values
-                tiled[top : top + TILE_PX, left : left + TILE_PX] = part[top - y.start :, left - x.start :][:TILE_PX, :TILE_PX]
-        out[f"{name}, pixels that differ from the whole map"] = int((tiled != whole).sum())
-        out[f"{name}, map"] = compare_pairs(tiled)
-    out["truth"] = compare_pairs(truth)
-    return out
-
-
-def compare_pairs(codes: np.ndarray) -> dict[str, float]:
-    """Share of pairs that differ [1] across borders of tiles, a slanted state border and inside; ratio with 95 % interval.
-
-    The interval is that of a bootstrap over stretches of a border of 16 pixels, as neighboring pairs resemble each other.
-    """
-    down, across = codes[1:] != codes[:-1], codes[:, 1:] != codes[:, :-1]
-    tile_rows, tile_columns = (np.arange(TILE_PX, SIDE_PX, TILE_PX) - 1,) * 2
-    border = np.concatenate([down[tile_rows].ravel(), across[:, tile_columns].T.ravel()])
-    rows, columns = np.mgrid[:SIDE_PX, :SIDE_PX]
-    state = columns + 0.37 * rows > 0.62 * SIDE_PX
-    state_pairs = across[state[:, 1:] != state[:, :-1]]
-    other_down, other_across = np.ones_like(down), np.ones_like(across)
-    other_down[tile_rows], other_across[:, tile_columns] = False, False
-    inside = np.concatenate([down[other_down], across[other_across & (state[:, 1:] == state[:, :-1])]]).mean()
-    random = np.random.default_rng(0)
-    out = {"inside [1]": float(inside)}
-    for name, pairs in (("tile borders", border), ("state border", state_pairs)):
-        stretches = np.array([part.mean() for part in np.array_split(pairs, max(1, len(pairs) // 16))])
-        drawn = random.choice(stretches, (2000, len(stretches))).mean(axis=1) / inside
-        out[f"{name} [1]"] = float(pairs.mean())
-        out[f"{name} over inside [1]"] = float(pairs.mean() / inside)
-        out[f"{name} over inside, 95 % [1]"] = np.round(np.percentile(drawn, [2.5, 97.5]), 3).tolist()
     return out
 
 
