@@ -1,6 +1,7 @@
 """The maps that the owner's tables ask for (``catalogs/product_tables.yml``), and what each still needs."""
 
 import csv
+import functools
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -65,7 +66,7 @@ class OwnerProduct:
     def commands(self, tables: ProductTables) -> dict[str, str]:
         """The commands that make it and what it needs, in the order in which they are run, by column of :data:`COLUMNS`."""
         by_stage: dict[str, list[str]] = {"ard": [], "mosaics": [], "classification": []}
-        for notebook in needed_notebooks(tables.notebooks[self.content], self.country, self.parameters(tables)):
+        for notebook in needed_notebooks(tables.notebooks[self.content], self.country, tuple(self.parameters(tables).items())):
             by_stage[notebook_stage(notebook)].append(notebook)
         mosaics = self.mosaic_years(tables)
         scenes = Period(min(tables.input_years(self.country, name, Period(year, year)).first_year
@@ -122,7 +123,8 @@ def list_owner_products(tables: ProductTables | None = None) -> list[OwnerProduc
     return [*products[:maps], *needed, *products[maps:]]
 
 
-def needed_notebooks(notebook: str, area: str, parameters: Mapping[str, object]) -> list[str]:
+@functools.cache
+def needed_notebooks(notebook: str, area: str, parameters: tuple[tuple[str, object], ...]) -> tuple[str, ...]:
     """Notebooks that make what a notebook cannot be run without, down to the scenes, in the order in which they run."""
     found, needed, wanted = find_area(area), set(), [(notebook, dict(parameters))]
     while wanted:
@@ -134,7 +136,7 @@ def needed_notebooks(notebook: str, area: str, parameters: Mapping[str, object])
             if maker.notebook and maker.notebook not in needed | {notebook}:
                 needed.add(maker.notebook)
                 wanted.append((maker.notebook, dict(maker.when)))
-    return sorted(needed)
+    return tuple(sorted(needed))
 
 
 def estimate_owner_products(
