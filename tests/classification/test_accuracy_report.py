@@ -35,6 +35,14 @@ def test_differences_above_five_points_are_told_and_five_are_not():
     assert report.report_table(found).iloc[1, 0].endswith("1,000 m")
 
 
+def test_all_that_one_figure_differs_from_is_told_in_one_sentence():
+    found = report.report_accuracy({0.0: accuracy(90), 1000.0: accuracy(80)}, design(70), outliers_removed=0)
+    words = report.report_warnings(found)
+    assert len(found.gaps) == 3 and len(words) == 3
+    assert [share in words[0] for share in ("90.0%", "80.0%", "70.0%")] == [True] * 3
+    assert "90.0%" not in words[1] and "80.0%" in words[1] and "70.0%" in words[1]
+
+
 def test_outliers_and_a_missing_design_are_said():
     found = report.report_accuracy({0.0: accuracy(90)}, None, outliers_removed=25)
     words = report.report_warnings(found)

@@ -174,11 +174,11 @@ def report_table(report: AccuracyReport) -> pd.DataFrame:
 def report_warnings(report: AccuracyReport) -> list[str]:
     """What a reader must be told, in both languages: gaps above 5 points, outliers left out, no design-based figure."""
     rows = report.figures
+    told = {number: f"{name_row(row)} {row['overall']:.1%}" for number, row in rows.iterrows()}
+    # One sentence for all that one figure differs from: a sentence a pair would not be read.
     words = [
-        f"{labels.both('classification.report_gap')}: {name_row(rows.loc[int(gap['first'])])} "
-        f"{rows.loc[int(gap['first']), 'overall']:.1%}; {name_row(rows.loc[int(gap['second'])])} "
-        f"{rows.loc[int(gap['second']), 'overall']:.1%}"
-        for _, gap in report.gaps.iterrows()
+        f"{labels.both('classification.report_gap')}: {told[int(first)]} / {'; '.join(told[int(each)] for each in gaps['second'])}"
+        for first, gaps in report.gaps.groupby("first")
     ]
     if np.isnan(report.outliers_removed):
         words.append(labels.both("classification.report_outliers_unknown"))

@@ -173,7 +173,8 @@ def draw_point(chip: xr.Dataset, season: tuple[datetime.date, datetime.date], *,
     axes.axvspan(*season, color="#ffb000", alpha=0.25, linewidth=0)
     axes.plot(series.index, series.to_numpy(), "o-", color="#1b7837", markersize=3, linewidth=0.8)
     axes.set(ylabel="NDVI [1]", ylim=(min(-0.1, float(series.min()) if len(series) else 0), 1))
-    axes.xaxis.set_major_formatter(matplotlib.dates.ConciseDateFormatter(axes.xaxis.get_major_locator()))
+    # Numbers, which both languages read.
+    axes.xaxis.set_major_formatter(matplotlib.dates.DateFormatter("%Y-%m"))
     axes.grid(alpha=0.3)
     axes.set_title(f"{labels.both('classification.review_series')}: {season[0]} - {season[1]}", fontsize=9)
     if bands:
