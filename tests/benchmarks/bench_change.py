@@ -14,6 +14,7 @@ SIDE_PX, BANDS, SHARE, SEEDS = 1667, 7, 0.02, 10
 SCATTERED_SEEDS = 2
 RATE = 0.01  # false discoveries allowed: a rate that is usual, not one that was looked for
 PAIR_PX, PAIRS, RATES = 400, 6, (0.01, 0.05, 0.1)
+COUNTRIES, COUNTRY_PX, BLOCK_PX, COUNTRY_SHARE = (61, 62), 256, 192, 0.02
 MEBI = 2**20
 
 
@@ -23,6 +24,9 @@ def main() -> dict[str, object]:
         "planted change, 1667 x 1667 x 7, 2 %": measure_planted("alike", SEEDS),
         "planted change, each pixel another": measure_planted("scattered", SCATTERED_SEEDS),
         "share of false discoveries": measure_discoveries(),
+        "land change of simulated countries, 2016 to 2018": {
+            f"seed {seed}": measure_country(seed) for seed in COUNTRIES
+        },
     }
     print(json.dumps(figures, indent=1))
     return figures
@@ -108,6 +112,34 @@ def measure_discoveries() -> dict[str, object]:
             rows["unchanged pixels below 0.05 by chi-square"] = float(np.mean(raw))
             rows["unchanged pixels below 0.05 by the fitted null"] = float(np.mean(fitted))
             figures[f"{name}, {share:.1%} changed"] = rows
+    return figures
+
+
+def measure_country(seed: int) -> dict[str, object]:
+    """Both methods of the land-change notebook on annual medians of a country where 2 % of the land changes in a year."""
+    from ceiba.change.two_dates.maps import METHODS, detect_change, false_discovery_rates
+    from ceiba.simulation.country import CountrySettings, make_country
+    from ceiba.simulation.country_series import block_series
+
+    years = (2016, 2017, 2018)
+    settings = CountrySettings(side_px=COUNTRY_PX, years=years, change_share_a_year=COUNTRY_SHARE)
+    country = make_country(seed, settings)
+    first = (COUNTRY_PX - BLOCK_PX) // 2
+    window = (slice(first, first + BLOCK_PX),) * 2
+    scenes = block_series(country, row=first, column=first, side_px=BLOCK_PX, years=years[::2])
+    annual = scenes.resample(time="YS")
+    mosaics = annual.median().assign(count=scenes["blue"].notnull().resample(time="YS").sum())
+    mosaics = mosaics.isel(time=mosaics["time"].dt.year.isin(years[::2]).values)
+    changed = (country.codes_of_year(years[0]) != country.codes_of_year(years[-1]))[window]
+    figures: dict[str, object] = {"changed": float(changed.mean())}
+    for method in METHODS:
+        probability = detect_change(mosaics, first_year=years[0], last_year=years[-1], method=method).values
+        rows = {"unchanged pixels below 0.05": float((probability[~changed] < 0.05).mean())}
+        for rate in RATES:
+            flagged = false_discovery_rates(probability) <= rate
+            rows[f"false at a rate of {rate}"] = float((flagged & ~changed).sum() / max(flagged.sum(), 1))
+            rows[f"found at a rate of {rate}"] = float((flagged & changed).sum() / changed.sum())
+        figures[method] = rows
     return figures
 
 

@@ -6,7 +6,7 @@ import rasterio
 
 from ceiba.change.two_dates.irmad import irmad
 from ceiba.change.two_dates.normalization import orthogonal_regression
-from ceiba.errors import InputError
+from ceiba.errors import InputError, ParameterError
 
 
 def read(path):
@@ -118,5 +118,8 @@ def test_too_few_pixels_and_other_shapes_are_refused():
         irmad(scene(size=5), scene(size=5))
     with pytest.raises(InputError, match="same dims"):
         irmad(scene(), scene(bands=2))
+    for options in ({"max_iterations": 0}, {"ridge": -0.1}):
+        with pytest.raises(ParameterError, match="at least 1 and 0"):
+            irmad(scene(), scene(1), **options)
     with pytest.raises(InputError, match="do not fix a line"):
         orthogonal_regression(np.ones(2), np.ones(2))

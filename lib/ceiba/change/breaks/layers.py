@@ -36,7 +36,7 @@ STRIP_BYTES = 64_000_000
 NO_BREAK = -1
 CONFIRMED = 1.0
 LEAST_WATCHED = 0.5
-"""Share of the days of a series that breaks are to be told on: in simulated countries less than 40 % of the change is found below."""
+"""Share of the days of a series that breaks are to be told on: in simulated countries hardly 40 % of the change is found below."""
 LEAST_HISTORY_YEARS = 3
 """Before monitoring: in simulated countries a history of two years finds half as much as one of three."""
 

@@ -6,7 +6,7 @@ import numpy as np
 from scipy import linalg
 
 from ceiba.change.two_dates.covariances import add_products, count_and_add, pixel_blocks, write_variates
-from ceiba.errors import InputError
+from ceiba.errors import InputError, ParameterError
 
 SMALLEST_SAMPLE = 30  # complete pixels a band, below which canonical correlations mean nothing
 SMALLEST_VARIANCE = 1e-10  # of the largest principal component; below it a band is a combination of the others
@@ -77,7 +77,7 @@ def irmad(
     mask
         True where a pixel takes part, dims ``(...)``; everywhere by default.
     max_iterations
-        Iterations at most.
+        Iterations at most, 1 or more.
     tolerance
         Settled when no correlation moves by as much.
     ridge
@@ -93,7 +93,13 @@ def irmad(
     ------
     InputError
         Where shapes differ, where fewer than 30 complete pixels a band are left, or where no band of an image varies.
+    ParameterError
+        Without an iteration, or with a ridge below 0.
     """
+    if max_iterations < 1 or ridge < 0:
+        raise ParameterError(
+            f"{max_iterations} iterations and a ridge of {ridge}; at least 1 and 0 are needed: without a pair nothing is told"
+        )
     if before.shape != after.shape or before.ndim < 2:
         raise InputError(f"both images need the same dims (band, ...); got shapes {before.shape} and {after.shape}")
     bands, shape = before.shape[0], before.shape[1:]

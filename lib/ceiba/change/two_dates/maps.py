@@ -84,6 +84,7 @@ def false_discovery_rates(no_change: np.ndarray, *, unchanged_share: float = 1.0
     """Share of false alarms [1] among the pixels whose probability of no change is at most that of each pixel.
 
     The adjusted probabilities of Benjamini and Hochberg 1995 (doi:10.1111/j.2517-6161.1995.tb02031.x).
+    They are as right as the smallest of the probabilities: where noise differs within what was judged as alike, too many pass.
 
     Parameters
     ----------
