@@ -27,11 +27,10 @@ def neighbors_read(place: Place, tile: Tile, found: Found) -> tuple[str, ...]:
 
 def warn_of_missing(place: Place, tile: Tile, rules: Iterable[InputRule], found: Mapping[str, Found]) -> None:
     """Tell which tiles around have no data yet of an input that is read with them: without, their border may show."""
-    for rule in rules:
-        here = found[rule.name]
-        read = neighbors_read(place, tile, here)
+    for rule in (rule for rule in rules if rule.neighbors and found[rule.name].datasets):
+        read = neighbors_read(place, tile, found[rule.name])
         missing = [other.name for other in place.neighbors(tile) if other.name not in read]
-        if rule.neighbors and here.datasets and missing:
+        if missing:
             log.warning(
                 "%s is made without %s of %s: the border may show; it is made again by the next run after they are there",
                 tile.region_code, rule.name, ", ".join(missing),
