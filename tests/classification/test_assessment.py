@@ -98,6 +98,10 @@ def test_a_table_tells_its_design():
     found = sample_of_table(table.assign(pixel_ha=[9.0, 11.0, 30.0]))
     assert found.areas.tolist() == pytest.approx([40.5, 49.5, 30])
     assert found.total_area == 120
+    with pytest.raises(InputError, match="lacks the column stratum_pixels"):
+        sample_of_table(table.drop(columns="stratum_pixels"))
+    with pytest.raises(InputError, match="stratum_pixels is missing or not positive"):
+        sample_of_table(table.assign(stratum_pixels=[9, np.nan, 1]))
     with pytest.raises(InputError, match=r"stratum_ha differs within strata \['a'\]"):
         sample_of_table(table.assign(stratum_ha=[90.0, 91.0, 30.0]))
 

@@ -6,7 +6,8 @@ import pytest
 from odc.geo.geobox import GeoBox
 from odc.geo.xr import wrap_xr
 
-from ceiba.classification.accuracy import assessment, design_tables, designs, responses
+from ceiba.classification import figures
+from ceiba.classification.accuracy import areas, assessment, design_tables, designs, responses
 from ceiba.errors import InputError
 from ceiba.legends import load_legend
 
@@ -80,3 +81,44 @@ def test_from_design_to_areas_of_regions():
         responses.prepare_reference(lost, LEGEND, design=sample)
     with pytest.raises(InputError, match="the rule 'any'"):
         responses.prepare_reference(answers, LEGEND, rule="any")
+    with pytest.raises(InputError, match="the design has 300 samples twice; the first is s000001"):
+        responses.prepare_reference(answers, LEGEND, design=pd.concat([sample, sample]))
+    codes = answers.rename(columns={"label_1": "code"}).drop(columns="interpreter")
+    with pytest.raises(InputError, match="2 samples have two labels of a year; the first is s000001"):
+        responses.prepare_reference(pd.concat([codes, codes[:2]]), LEGEND, design=sample)
+    # A label of another year stays one of that year, whatever year the design is of.
+    older = responses.prepare_reference(codes.assign(year=2001), LEGEND, design=sample.assign(year=2019))
+    assert assessment.assess_map(older, cover, LEGEND, 2019) is None
+
+
+def test_a_stratum_that_nobody_read_is_named_and_left_out():
+    """Three strata of 100 ha in all; the third, mapped as 3, has no answers: areas are those of the other two."""
+    codes = np.ones(GEOBOX.shape, dtype="uint8")
+    codes[:, 25:45], codes[:, 45:] = 2, 3
+    cover = wrap_xr(codes, GEOBOX)
+    strata = designs.count_strata(designs.read_strips(cover))
+    sample = designs.draw_sample(designs.read_strips(cover), strata, {1: 40, 2: 40, 3: 5}, seed=1)
+    answers = sample[["sample_id"]].assign(year=2019, interpreter="ana", label_1=sample["map_code"].astype("float64"))
+    answers.loc[sample["map_code"] == 3, ["label_1", "interpreter"]] = [np.nan, ""]
+    table = responses.prepare_reference(answers, LEGEND, design=sample)
+    found = assessment.assess_map(table, cover, LEGEND, 2019, design=sample)
+    assert found.unsampled == ("3",)
+    assert found.coverage == pytest.approx(0.9)
+    assert found.classes["area_ha"].sum() == pytest.approx(0.9 * strata["area_ha"].sum())
+    words = design_tables.describe_design(table, found, LEGEND, sample)
+    assert "80 / 85" in words and "3 Soya" in words and "90.0%" in words
+    shown = figures.corrected_area_table(found, areas.class_areas(cover, LEGEND), LEGEND)
+    assert shown.iloc[2, 1] == 0 and shown.iloc[2, 3] == "-"
+    # All 40 right is not certain: Jeffreys' lower limit is 0.9396.
+    assert shown.iloc[0, 4].startswith("100% (94%")
+    random = responses.prepare_reference(answers.join(sample[["longitude", "latitude"]]), LEGEND)
+    assert "Without a design" in design_tables.describe_design(random, found, LEGEND, None)
+
+
+def test_designs_without_samples_in_a_stratum_are_refused():
+    strata = pd.DataFrame({"stratum": [1, 2], "pixels": [9_000, 10], "area_ha": [360.0, 0.4]})
+    options = {"expected_accuracy": 0.75}
+    with pytest.raises(InputError, match="strata 2 would get fewer than 2 samples.*it is 0"):
+        design_tables.plan_sample(strata, 50, allocation="proportional", fewest=0, **options)
+    with pytest.raises(InputError, match="strata 1, 2 would get fewer than 2"):
+        design_tables.plan_sample(strata, 0, allocation="equal", fewest=0, **options)

@@ -227,11 +227,13 @@ def test_the_interval_from_strata_is_jeffreys_in_one_stratum():
 
 @pytest.mark.parametrize("weight", [1.0, 2.0])
 def test_the_interval_from_several_strata_is_that_of_draws_from_the_posterior(weight):
-    """Against 200,000 draws of Dirichlet shares: counts of four strata, half a sample shared by area."""
+    """Against 200,000 draws of Dirichlet shares: counts of four strata, half a sample shared by the area of the rest."""
     rng = np.random.default_rng(5)
     right, wrong = np.array([0, 40, 3, 9]), np.array([2, 0, 7, 30])
     count, area = np.array([400, 50, 60, 45]), np.array([8.0, 0.4, 1.0, 0.6])
-    shapes = [value + 0.5 * area / area.sum() for value in (right, wrong)] + [count - right - wrong]
+    rest = [area * (1 - value / count) for value in (right, wrong)]
+    shapes = [value + 0.5 * part / part.sum() for value, part in zip((right, wrong), rest, strict=True)]
+    shapes.append(count - right - wrong)
     draws = [rng.gamma(np.maximum(shape, 1e-9), size=(200_000, 4)) for shape in shapes]
     first, second = (draws[part] / sum(draws) @ area for part in (0, 1))
     limits = np.quantile(weight * first / (weight * first + second), [0.025, 0.975])
@@ -248,9 +250,13 @@ def test_what_is_impossible_in_a_stratum_adds_nothing():
     values = np.repeat([0.0, 1, 0], [300, 40, 10])
     found = estimate_ratios(values, np.ones(350), sample)
     assert found.lower[0] < 0.08 < 0.08 + 0.9 * beta.ppf(0.9, 0.5, 300) < found.upper[0]
+    # All of 15 right in a small stratum, none elsewhere: the share may be smaller too.
+    small = probability_sample("a" * 300 + "b" * 15, {"a": 9.9e8, "b": 1e7})
+    all_right = estimate_ratios(np.repeat([0.0, 1], [300, 15]), np.ones(315), small)
+    assert 0.01 * beta.ppf(0.025, 15.5, 0.5) < all_right.lower[0] < 0.0095
     possible = np.repeat([False, True], [300, 50])[:, None]
     less = estimate_ratios(values, np.ones(350), sample, right_possible=possible)
-    assert limits_of(less) == pytest.approx(0.1 * beta.ppf([0.025, 0.975], 40.5, 10.05), abs=2e-4)
+    assert limits_of(less) == pytest.approx(0.1 * beta.ppf([0.025, 0.975], 40.5, 10.5), abs=2e-4)
 
 
 def test_the_interval_from_strata_covers_rare_omission_where_the_normal_one_does_not():

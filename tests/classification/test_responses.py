@@ -113,6 +113,13 @@ def test_wrong_answers_are_refused_by_name():
     assert len(responses.read_responses(own, LEGEND, names={"label_1": "cobertura"})) == 5
     with pytest.raises(InputError, match="two answers of one interpreter; the first is s1 of ana"):
         responses.read_responses(pd.concat([answers(), answers()]), LEGEND)
+    # Points that nobody has come to yet have neither name nor label.
+    unread = answers().assign(interpreter=["ana", "ana", np.nan, "luis", "luis"])
+    assert responses.read_responses(unread, LEGEND)["sample_id"].tolist() == ["s1", "s2", "s1", "s2"]
+    with pytest.raises(InputError, match="1 answers have no interpreter.*the first is s1"):
+        responses.read_responses(answers().assign(interpreter=[np.nan, *["ana"] * 2, *["luis"] * 2]), LEGEND)
+    with pytest.raises(InputError, match="1 dates are none, such as 'ayer'"):
+        responses.read_responses(answers().assign(date=["ayer", *["2024-03-01"] * 4]), LEGEND)
     with pytest.raises(LegendError, match="'Luna'"):
         responses.read_responses(answers().assign(label_1="Luna"), LEGEND)
     with pytest.raises(InputError, match="the same label twice; the first is s2"):

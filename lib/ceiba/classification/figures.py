@@ -121,7 +121,7 @@ def describe_assessment(assessed: DesignEstimate) -> str:
 
 
 def corrected_area_table(assessed: DesignEstimate, mapped: pd.DataFrame, legend: Legend) -> pd.DataFrame:
-    """Mapped and corrected area, user's and producer's accuracy of each class with reference samples, each with its interval.
+    """Mapped and corrected area, user's and producer's accuracy with intervals of each class that is mapped or found.
 
     The limits, not a half-width: where all of few samples are right the half-width is 0, which would promise certainty.
     """
@@ -133,7 +133,11 @@ def corrected_area_table(assessed: DesignEstimate, mapped: pd.DataFrame, legend:
             for value, low, high in zip(values, lower, upper, strict=True)
         ]
 
-    rows = assessed.classes[assessed.classes["samples"] > 0]
+    codes = assessed.classes["code"].tolist()
+    # A class on the map without a single sample is told too: nothing is known of it.
+    unseen = [int(code) for code in mapped_ha.index[mapped_ha > 0] if code not in codes]
+    rows = assessed.classes.set_index("code").reindex([*codes, *unseen])
+    rows = rows.assign(samples=rows["samples"].fillna(0).astype(int)).reset_index()
     table = {
         labels.both("classification.class"): [class_name(legend, int(code), longest=80) for code in rows["code"]],
         labels.both("classification.samples"): rows["samples"].to_numpy(),

@@ -210,7 +210,13 @@ def estimate_by_part(
 
 
 def assess_map(
-    table: pd.DataFrame, land_cover: xr.DataArray, legend: Legend, year: int, *, interval: str = "strata"
+    table: pd.DataFrame,
+    land_cover: xr.DataArray,
+    legend: Legend,
+    year: int,
+    *,
+    design: pd.DataFrame | None = None,
+    interval: str = "strata",
 ) -> DesignEstimate | None:
     """Accuracy of a map of one year by the reference samples that lie on it.
 
@@ -227,6 +233,9 @@ def assess_map(
         Legend of map and reference.
     year
         Year of the map.
+    design
+        From :func:`ceiba.classification.accuracy.designs.draw_sample`, the samples that were to be told. Where none of a
+        stratum was, it is named under ``unsampled``, and areas are those of the rest.
     interval
         As :func:`estimate_accuracy` takes it.
 
@@ -240,8 +249,10 @@ def assess_map(
     if on_map.sum() < FEWEST_SAMPLES:
         return None
     area_ha = float(pixel_areas(land_cover.odc.geobox).where(land_cover.values > 0).sum())
-    sample = sample_of_table(table)
-    return estimate_accuracy(mapped, reference, sample, part=on_map, part_area_ha=area_ha, interval=interval)
+    sample = sample_of_table(table, strata=None if design is None else _strata_of(design))
+    return estimate_accuracy(
+        mapped, reference, sample, part=on_map, part_area_ha=area_ha * sample.coverage, interval=interval
+    )
 
 
 def assess_regions(
@@ -287,14 +298,27 @@ def _on_map(table, land_cover, legend, year) -> tuple[pd.DataFrame, np.ndarray, 
     return table, mapped, reference, place
 
 
+def _strata_of(design: pd.DataFrame) -> pd.DataFrame:
+    """Strata that a design drew from, as :func:`ceiba.classification.accuracy.designs.count_strata` gives them."""
+    names = {"stratum_pixels": "pixels", "stratum_ha": "area_ha"}
+    return design[["stratum", *names]].drop_duplicates("stratum").rename(columns=names)
+
+
 def sample_of_table(table: pd.DataFrame, *, strata: pd.DataFrame | None = None) -> ProbabilitySample:
     """The design that a table of samples tells in its columns ``stratum``, ``stratum_pixels``, ``stratum_ha``, ``pixel_ha``.
 
-    Without the first two it is taken for a simple random sample of a population far above it; a stratum with two sizes is an
-    :class:`ceiba.errors.InputError`. A stratum without any sample is in no row of the table: give all ``strata``, of
-    :func:`ceiba.classification.accuracy.designs.count_strata`, where there may be one, so that it is named and counted.
+    Without the first two it is taken for a simple random sample of a population far above it; one of the two without the
+    other, or a stratum with two sizes or none, is an :class:`ceiba.errors.InputError`. A stratum without any sample is in no
+    row of the table: give all ``strata``, of :func:`ceiba.classification.accuracy.designs.count_strata`, where there may be
+    one, so that it is named and counted.
     """
-    if not {"stratum", "stratum_pixels"} <= set(table.columns):
+    absent = {"stratum", "stratum_pixels"} - set(table.columns)
+    if len(absent) == 1:
+        raise InputError(
+            f"the reference sample lacks the column {absent.pop()}: without it the strata cannot be weighed; "
+            "give the design, or leave out all of it for a simple random sample"
+        )
+    if absent:
         # Any size far above the sample: the finite-population correction vanishes.
         return probability_sample(["all"] * len(table), {"all": 1e12})
     names = table["stratum"].astype(str).to_numpy(dtype=object)
@@ -305,6 +329,8 @@ def sample_of_table(table: pd.DataFrame, *, strata: pd.DataFrame | None = None) 
             if (values.nunique() > 1).any():
                 wrong = values.nunique().index[values.nunique() > 1].tolist()
                 raise InputError(f"{column} differs within strata {wrong}")
+            if not (table[column].to_numpy(dtype="float64") > 0).all():
+                raise InputError(f"{column} is missing or not positive in some rows; every sample needs its stratum's")
             known[column] = values.first().to_dict()
             if strata is not None:
                 known[column] |= dict(zip(strata["stratum"].astype(str), strata[counted].astype(float), strict=True))

@@ -7,6 +7,7 @@ from matplotlib.axes import Axes
 
 from ceiba import labels
 from ceiba.classification.accuracy import designs
+from ceiba.classification.accuracy.assessment import DesignEstimate
 from ceiba.errors import InputError
 from ceiba.legends import Legend
 
@@ -42,6 +43,12 @@ def plan_sample(
         )
     else:
         raise InputError(f"no allocation {allocation!r}; there are conabio, {', '.join(designs.ALLOCATIONS)}")
+    few = [str(name) for name, size in sizes.items() if size < min(2, pixels[name])]
+    if few:
+        raise InputError(
+            f"strata {', '.join(few)} would get fewer than 2 samples, which tell nothing of their errors; "
+            f"set fewest to 2 or more (it is {fewest})"
+        )
     return strata.assign(samples=strata["stratum"].map(sizes).astype("int64"))
 
 
@@ -59,7 +66,7 @@ def name_stratum(number: int, legend: Legend, regions: Sequence[str] = ()) -> st
     entry = legend.find(code)
     words = [f"{code} " + " | ".join(dict.fromkeys((entry.name_es, entry.name_en)))]
     if zone:
-        words.append(regions[zone - 1])
+        words.append(regions[zone - 1] if zone <= len(regions) else f"{labels.both('classification.part')} {zone}")
     if is_buffer:
         words.append(labels.both("classification.design_buffer"))
     return ", ".join(words)
@@ -93,6 +100,26 @@ def draw_points(axes: Axes, sample: pd.DataFrame, legend: Legend, *, where: str)
     axes.ticklabel_format(style="plain", useOffset=False)
     axes.locator_params(nbins=4)
     axes.tick_params(labelsize=7)
+
+
+def describe_design(table: pd.DataFrame, assessed: DesignEstimate, legend: Legend, design: pd.DataFrame | None) -> str:
+    """What a reader must know of the sample behind an estimate, in both languages, as a list in Markdown.
+
+    How many points of the design were told; strata with one sample or none; that a table without strata was taken for a
+    simple random sample.
+    """
+    words = []
+    if design is not None:
+        words.append(f"{labels.both('classification.design_told')}: {table['sample_id'].nunique()} / {len(design)}")
+    if "stratum" not in table:
+        words.append(labels.both("classification.design_random"))
+    for key, strata in (("single", assessed.single), ("unsampled", assessed.unsampled)):
+        if strata:
+            names = [name_stratum(int(name), legend) if str(name).isdigit() else str(name) for name in strata]
+            words.append(f"{labels.both(f'classification.design_{key}')}: {'; '.join(names)}")
+    if assessed.coverage < 1:
+        words.append(f"{labels.both('classification.design_coverage')}: {assessed.coverage:.1%}")
+    return "\n".join(f"- {line}" for line in words)
 
 
 def region_accuracy_table(assessed: Mapping[str, object], legend: Legend) -> pd.DataFrame:

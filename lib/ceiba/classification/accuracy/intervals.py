@@ -89,10 +89,11 @@ def strata_interval(
     """Interval of a ratio of totals, between quantiles of its posterior distribution.
 
     The ratio is R = sum(w area right) / sum(area (w right + wrong)). The shares of each stratum have a Dirichlet posterior:
-    its samples, and half a sample in all that is right and half a sample in all that is wrong, spread over the strata that
-    can hold such units in proportion to their areas. In one stratum that is Jeffreys' interval (Brown, Cai and DasGupta 2001,
-    doi:10.1214/ss/1009213286). In several, R lies below r where D = sum(area (w (1 - r) right - r wrong)) is negative; that
-    probability is the saddlepoint approximation (:func:`_below_zero`) from three cumulants of D in each stratum.
+    its samples, and half a sample in all that is right and half a sample in all that is wrong, each spread over the strata
+    that can hold such units, in proportion to their area that was not found to be so: there it may hide. In one stratum
+    that is Jeffreys' interval (Brown, Cai and DasGupta 2001, doi:10.1214/ss/1009213286). In several, R lies below r where
+    D = sum(area (w (1 - r) right - r wrong)) is negative; that probability is the saddlepoint approximation
+    (:func:`_below_zero`) from three cumulants of D in each stratum.
 
     Where a class is missed once or never among the samples of a large stratum, as rare change is, the variance of that
     stratum is mostly 0 and all intervals built on it are far too short. Half a sample in each stratum, on the other hand,
@@ -122,8 +123,8 @@ def strata_interval(
     area = area[:, None] / area.sum()
     open_stratum = np.isfinite(count)[:, None]
     count = np.where(open_stratum, count[:, None], 1)
-    top = count * right + _half_sample(area * (right_possible & open_stratum))
-    rest = count * wrong + _half_sample(area * (wrong_possible & open_stratum))
+    top = count * right + _half_sample(area * (right_possible & open_stratum), right)
+    rest = count * wrong + _half_sample(area * (wrong_possible & open_stratum), wrong)
     neither = count * np.clip(1 - right - wrong, 0, None)
     total = np.maximum(top + rest + neither, np.finfo(float).tiny)
     share, other = top / total, rest / total
@@ -140,8 +141,10 @@ def strata_interval(
     return np.where(found > 0, lower, 0), np.where(missed > 0, upper, 1)
 
 
-def _half_sample(area: np.ndarray) -> np.ndarray:
-    return area / (2 * np.maximum(area.sum(axis=0), np.finfo(float).tiny))
+def _half_sample(area: np.ndarray, share: np.ndarray) -> np.ndarray:
+    hidden = area * (1 - share)
+    hidden = np.where(hidden.sum(axis=0) > 0, hidden, area)
+    return hidden / (2 * np.maximum(hidden.sum(axis=0), np.finfo(float).tiny))
 
 
 @numba.njit(cache=True)

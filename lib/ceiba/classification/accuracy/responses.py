@@ -36,13 +36,13 @@ def read_responses(table: pd.DataFrame, legend: Legend, *, names: Mapping[str, s
     -------
     pd.DataFrame
         Columns sample_id, interpreter (text), code_1, code_2, code_3 (uint8, 0 for none), confidence (text, empty for
-        none), date (day, NaT for none).
+        none), date (day, NaT for none). Rows that nobody filled in, without interpreter and labels, are left out.
 
     Raises
     ------
     InputError
-        Where columns are missing, one interpreter answered a sample twice, a label stands twice in a row or stands after an
-        empty one, or a confidence is none.
+        Where columns are missing, an answer has no interpreter, one interpreter answered a sample twice, a label stands twice
+        in a row or stands after an empty one, or a confidence or date is none.
     LegendError
         Naming every label that the legend does not have.
     """
@@ -53,11 +53,17 @@ def read_responses(table: pd.DataFrame, legend: Legend, *, names: Mapping[str, s
         raise InputError(
             f"the answers lack columns {', '.join(missing)}; they have {', '.join(map(str, table.columns))}"
         )
+    filled = table[["interpreter", *(name for name in LABELS if name in table)]].map(_is_filled)
+    table = table[filled.any(axis=1)].reset_index(drop=True)
     result = pd.DataFrame(
         {name: table[name].astype(str).str.strip().to_numpy(dtype=object) for name in ("sample_id", "interpreter")}
     )
-    if (result["interpreter"].isin(["", "nan"])).any():
-        raise InputError("an answer has no interpreter; without one, double reading cannot be told")
+    nameless = ~table["interpreter"].map(_is_filled).to_numpy(dtype=bool)
+    if nameless.any():
+        raise InputError(
+            f"{int(nameless.sum())} answers have no interpreter, without whom double reading cannot be told; "
+            f"the first is {result['sample_id'][np.argmax(nameless)]}"
+        )
     twice = result[result.duplicated(["sample_id", "interpreter"])]
     if len(twice):
         first = twice.iloc[0]
@@ -80,8 +86,20 @@ def read_responses(table: pd.DataFrame, legend: Legend, *, names: Mapping[str, s
     strange = sorted(set(confidence) - {"", *CONFIDENCES})
     if strange:
         raise InputError(f"confidences {strange} are none; there are {', '.join(CONFIDENCES)}")
-    dates = pd.to_datetime(table["date"].replace("", None)) if "date" in table else pd.Series(pd.NaT, table.index)
+    dates = _dates(table["date"]) if "date" in table else pd.Series(pd.NaT, table.index)
     return result.assign(confidence=confidence.to_numpy(dtype=object), date=dates.to_numpy(dtype="datetime64[ns]"))
+
+
+def _is_filled(value: object) -> bool:
+    return not pd.isna(value) and str(value).strip() != ""
+
+
+def _dates(column: pd.Series) -> pd.Series:
+    dates = pd.to_datetime(column.where(column.map(_is_filled), None), errors="coerce", format="mixed")
+    wrong = dates.isna() & column.map(_is_filled)
+    if wrong.any():
+        raise InputError(f"{int(wrong.sum())} dates are none, such as {column[wrong].iloc[0]!r}; write 2024-05-31")
+    return dates
 
 
 def _codes(column: pd.Series, legend: Legend) -> np.ndarray:
@@ -280,8 +298,13 @@ def prepare_reference(
     Raises
     ------
     InputError
-        Where a sample is not in the design, or the rule needs the map's classes and there is no design.
+        Where a sample is not in the design or stands twice for a year, the design has a sample twice, or the rule needs the
+        map's classes and there is no design.
     """
+    if design is not None and (twice := design["sample_id"].duplicated()).any():
+        raise InputError(
+            f"the design has {int(twice.sum())} samples twice; the first is {design['sample_id'][twice].iloc[0]}"
+        )
     if "label_1" in table:
         responses = read_responses(table, legend)
         if rule == "any" and design is None:
@@ -292,15 +315,18 @@ def prepare_reference(
             else dict(zip(design["sample_id"].astype(str), design["map_code"], strict=True))
         )
         codes = reference_codes(agree(responses, prefer=prefer), mapped, rule=rule)
-        own = (
-            table.assign(sample_id=responses["sample_id"].to_numpy())
-            .drop_duplicates("sample_id")
-            .set_index("sample_id")
-        )
+        own = table.assign(sample_id=table["sample_id"].astype(str).str.strip())
+        own = own.drop_duplicates("sample_id").set_index("sample_id")
         extra = [
             name for name in own.columns if name not in (*LABELS, "label", "code", "interpreter", "confidence", "date")
         ]
         table = own.loc[codes.index, extra].assign(code=codes).reset_index()
+    told = [name for name in ("sample_id", "year") if name in table]
+    if "sample_id" in told and (twice := table.duplicated(told)).any():
+        raise InputError(
+            f"{int(twice.sum())} samples have two labels of a year; the first is {table['sample_id'][twice].iloc[0]}. "
+            "Agree on one first, or give the answers with their interpreters"
+        )
     if design is None or "stratum" in table:
         return table
     if "sample_id" not in table:
@@ -311,6 +337,8 @@ def prepare_reference(
     places = design.drop(columns=["x", "y", "map_code"], errors="ignore").assign(
         sample_id=design["sample_id"].astype(str)
     )
+    # The year is that of the label: a label of another year says nothing of the map's.
+    places = places.drop(columns=[name for name in ("year",) if name in table and name in places])
     kept = table.drop(columns=[name for name in places.columns if name != "sample_id" and name in table])
     return kept.assign(sample_id=kept["sample_id"].astype(str)).merge(places, on="sample_id", how="left")
 
