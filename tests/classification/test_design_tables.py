@@ -70,6 +70,8 @@ def test_from_design_to_areas_of_regions():
     assert whole.overall.lower <= (cover.values == truth).mean() <= whole.overall.upper
     shown = design_tables.region_accuracy_table(found, LEGEND)
     assert len(shown) == 4
+    told = shown.iloc[:, -1].tolist()  # once a region
+    assert told[0].startswith(f"{found['west'].overall.value:.0%} (") and told[1] == told[3] == ""
     stored = design_tables.estimates_table({"": whole} | found)
     assert stored["region"].tolist() == ["", "", "west", "west", "east", "east"]
     any_label = responses.prepare_reference(

@@ -17,7 +17,7 @@ from ceiba.change.figures import draw_band, two_lines
 from ceiba.classification.figures import class_name
 from ceiba.legends import Legend
 
-UNCHANGED = "#bdbdbd"  # pale classes such as cropland are seen on it, and no data is white
+UNCHANGED = "#666666"  # of all grays the farthest from the colors of the legends, pale and dark; no data is white
 SMALLEST_HA = 0.005  # below it a cell of the matrix would read 0.00
 
 

@@ -123,12 +123,15 @@ def describe_design(table: pd.DataFrame, assessed: DesignEstimate, legend: Legen
 
 
 def region_accuracy_table(assessed: Mapping[str, object], legend: Legend) -> pd.DataFrame:
-    """One row a region and class that occurs there: estimated area with its interval, overall accuracy, samples.
+    """One row a region and class that occurs there: estimated area with its interval, samples, and the region's overall accuracy.
 
     ``assessed`` is of :func:`ceiba.classification.accuracy.assessment.assess_regions`.
     """
     rows = []
     for name, estimate in assessed.items():
+        overall = estimate.overall
+        # Once a region: it is the same for all its classes.
+        words = f"{overall.value:.0%} ({overall.lower:.0%} - {overall.upper:.0%}), {estimate.samples}"
         for row in estimate.classes[estimate.classes["area_ha"] > 0].itertuples():
             entry = legend.find(int(row.code))
             rows.append(
@@ -138,8 +141,10 @@ def region_accuracy_table(assessed: Mapping[str, object], legend: Legend) -> pd.
                     labels.both("classification.samples"): row.samples,
                     labels.both("classification.corrected_area_ha"): f"{row.area_ha:,.1f}",
                     labels.both("classification.interval"): f"{row.area_lower_ha:,.1f} - {row.area_upper_ha:,.1f}",
+                    labels.both("classification.region_accuracy"): words,
                 }
             )
+            words = ""
     return pd.DataFrame(rows)
 
 

@@ -207,6 +207,8 @@ def _spread(positions: np.ndarray) -> np.ndarray:
 
 def _draw_chips(figure: Figure, grid: GridSpec, chip: xr.Dataset, season: tuple[datetime.date, datetime.date]) -> None:
     bands, middle = list(chip.data_vars), chip.sizes["y"] // 2
+    # Which colors these are: false ones are read wrongly where nobody says so.
+    figure.text(0.005, 0.005, f"R, G, B: {', '.join(map(str, bands))}", fontsize=7)
     rows = choose_dates(chip, season)
     # Square roots, so that what is dark beside something bright is seen; one stretch for all dates, so that a change of
     # color is a change on the ground.
