@@ -1,9 +1,6 @@
-"""Smoothing and minimum unit on simulated countries, and the memory of a map by blocks."""
+"""Smoothing and minimum unit on simulated countries."""
 
 import json
-import subprocess
-import sys
-import time
 import warnings
 
 import numpy as np
@@ -35,7 +32,6 @@ TRIED = {
     "unit 0.5 ha": MapSettings(window_px=1, unit_ha=0.5),
     "smoothing 5, 5, unit 0.5 ha": MapSettings(window_px=5, smoothness=5.0, unit_ha=0.5),
 }
-MEMORY_SIDE_PX, MEMORY_FEATURES = 4000, 40
 
 
 def main() -> dict[str, object]:
@@ -52,7 +48,6 @@ def main() -> dict[str, object]:
     gains = [chosen[seed][best][0] - chosen[seed]["plain"][0] for seed in TELLING]
     figures["best where chosen"] = best
     figures["its gain on the other countries, 31 classes [points]"] = np.round(gains, 2).tolist()
-    figures["memory"] = measure_memory()
     print(json.dumps(figures, indent=1))
     return figures
 
@@ -96,48 +91,6 @@ def measure_country(seed: int) -> dict[str, list[float]]:
                 table[code] = parent
             scores.append(float((table[found] == table[true]).mean()))
         out[name] = [100 * score for score in scores]
-    return out
-
-
-MEMORY_PROGRAM = """
-import resource, sys, time
-import numpy as np, xarray as xr, dask.array as da
-from ceiba.classification.maps.blocks import MapSettings, map_blocks
-from ceiba.classification.models.calibration import Softening
-from ceiba.classification.models.classifiers import fit_classifier
-from ceiba.classification.models.land_cover_model import LandCoverModel
-from ceiba.legends import load_legend
-side, count = int(sys.argv[1]), int(sys.argv[2])
-legend, random = load_legend("mexico_17"), np.random.default_rng(0)
-names = tuple(f"f{i}" for i in range(count))
-codes = random.integers(1, 18, 800)
-trees = fit_classifier("extra_trees", random.normal(size=(18, count))[codes].astype("float32"), codes, seed=0, options={"trees": 3})
-model = LandCoverModel(trees, names, legend.name, legend.fingerprint, Softening(1.0, 0.01))
-def layer(i):
-    blocks = da.zeros((side, side), chunks=512, dtype="float32")
-    return blocks.map_blocks(lambda b, block_id=None: np.random.default_rng((i, *block_id)).normal(size=b.shape).astype("float32"))
-features = xr.Dataset({name: (("y", "x"), layer(i)) for i, name in enumerate(names)})
-areas = xr.DataArray(np.broadcast_to(np.float64(0.09), (side, side)), dims=("y", "x"))
-start = time.process_time()
-for _ in map_blocks(model, features, legend, areas, settings=MapSettings(window_px=3)):
-    pass
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, time.process_time() - start)
-"""
-
-
-def measure_memory() -> dict[str, float]:
-    """Peak memory [MB] of a process that maps tiles of 40 lazy features by blocks, of a quarter of the side and of the whole."""
-    out = {}
-    for side in (MEMORY_SIDE_PX // 4, MEMORY_SIDE_PX):
-        start = time.monotonic()
-        done = subprocess.run(
-            [sys.executable, "-c", MEMORY_PROGRAM, str(side), str(MEMORY_FEATURES)], capture_output=True, text=True, check=True
-        )
-        peak_mb, cpu_s = map(float, done.stdout.split())
-        out[f"{side} x {side} x {MEMORY_FEATURES}, peak [MB]"] = peak_mb
-        out[f"{side} x {side} x {MEMORY_FEATURES}, CPU [s]"] = cpu_s
-        out[f"{side} x {side} x {MEMORY_FEATURES}, wall [s]"] = time.monotonic() - start
-    out["the features of the large tile alone [MB]"] = MEMORY_SIDE_PX**2 * MEMORY_FEATURES * 4 / 2**20
     return out
 
 

@@ -9,7 +9,7 @@ import rasterio
 import xarray as xr
 
 from ceiba.change.classes import series
-from ceiba.change.classes.blocks import block_slices, change_model_of_source, class_change_by_blocks
+from ceiba.change.classes.blocks import change_model_of_source, class_change_by_blocks
 from ceiba.change.classes.series import LEARNING_PIXELS, change_model, class_change, learning_pixels
 from ceiba.change.classes.transitions import load_rules
 from ceiba.classification.features.seasons import annual_features
@@ -91,15 +91,6 @@ def test_learning_pixels_are_spread_over_rows_and_columns():
     for place in (rows, columns):
         assert np.abs(np.bincount(place // 400, minlength=10) - 2000).max() < 200 and len(np.unique(place)) > 3900
     assert np.array_equal(learning_pixels(7), np.arange(7))
-
-
-def test_blocks_cover_every_pixel_once():
-    seen = np.zeros((7, 5), dtype=int)
-    for rows, columns in block_slices(7, 5, 3):
-        seen[rows, columns] += 1
-    assert (seen == 1).all() and len(list(block_slices(7, 5, 3))) == 6
-    with pytest.raises(InputError, match="at least 1"):
-        list(block_slices(7, 5, 0))
 
 
 def test_a_file_that_cannot_be_read_in_the_middle_is_told_without_its_token(model):

@@ -8,7 +8,14 @@ import pytest
 import xarray as xr
 from scipy import ndimage
 
-from ceiba.classification.maps.blocks import MapSettings, coarser_legends, coarser_maps, map_blocks, map_by_blocks
+from ceiba.classification.maps.blocks import (
+    MapSettings,
+    block_slices,
+    coarser_legends,
+    coarser_maps,
+    map_blocks,
+    map_by_blocks,
+)
 from ceiba.classification.maps.prediction import map_land_cover, predict_probabilities
 from ceiba.classification.maps.trust import trust_bands
 from ceiba.classification.models.applicability import Applicability
@@ -58,6 +65,15 @@ def test_blocks_give_the_map_of_the_whole(model, area):
     assert int((whole["land_cover"] == 0).sum()) == 30
     plain = map_land_cover(predict_probabilities(model, features, LEGEND))
     assert 0.05 < float((plain["land_cover"] != whole["land_cover"]).mean()) < 0.9
+
+
+def test_blocks_cover_every_pixel_once():
+    seen = np.zeros((7, 5), dtype=int)
+    for rows, columns in block_slices(7, 5, 3):
+        seen[rows, columns] += 1
+    assert (seen == 1).all() and len(list(block_slices(7, 5, 3))) == 6
+    with pytest.raises(InputError, match="at least 1"):
+        list(block_slices(7, 5, 0))
 
 
 def test_without_smoothing_and_unit_it_is_the_plain_map(model, area):

@@ -1,6 +1,6 @@
 """Class change block by block: the memory is that of one block in all years, the result that of the whole at once."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import xarray as xr
@@ -9,9 +9,9 @@ from tqdm.auto import tqdm
 from ceiba.change.classes.series import ChangeModel, change_model, class_change, learning_pixels
 from ceiba.change.classes.transitions import TransitionRules
 from ceiba.classification.features.seasons import annual_features
+from ceiba.classification.maps.blocks import block_slices
 from ceiba.classification.maps.prediction import predict_probabilities
 from ceiba.classification.models.land_cover_model import LandCoverModel
-from ceiba.errors import InputError
 from ceiba.legends import Legend
 from ceiba.sources import load_block
 
@@ -100,15 +100,6 @@ def class_change_by_blocks(
                 bands[name] = xr.DataArray(whole, dims=first.dims, coords=first.coords, attrs=band.attrs)
             bands[name].values[rows, columns] = band.values
     return xr.Dataset(bands)
-
-
-def block_slices(height: int, width: int, block_px: int) -> Iterator[tuple[slice, slice]]:
-    """Rows and columns of blocks with sides of ``block_px`` or less, from the top row of blocks to the last, left to right."""
-    if block_px < 1:
-        raise InputError(f"blocks of {block_px} pixels; at least 1 is needed")
-    for top in range(0, height, block_px):
-        for left in range(0, width, block_px):
-            yield slice(top, min(top + block_px, height)), slice(left, min(left + block_px, width))
 
 
 def _predict(

@@ -13,6 +13,7 @@ from ceiba.classification.maps.trust import trust_bands
 from ceiba.classification.models.land_cover_model import LandCoverModel
 from ceiba.errors import InputError
 from ceiba.legends import Legend, load_legend
+from ceiba.sources import load_block
 
 BLOCK_PX = 512
 COARSER_BANDS = {17: "land_cover_17", 8: "land_cover_8"}
@@ -53,6 +54,15 @@ class MapSettings:
         return smoothing.halo_px(self.window_px) + unit
 
 
+def block_slices(height: int, width: int, block_px: int) -> Iterator[tuple[slice, slice]]:
+    """Rows and columns of blocks with sides of ``block_px`` or less, from the top row of blocks to the last, left to right."""
+    if block_px < 1:
+        raise InputError(f"blocks of {block_px} pixels; at least 1 is needed")
+    for top in range(0, height, block_px):
+        for left in range(0, width, block_px):
+            yield slice(top, min(top + block_px, height)), slice(left, min(left + block_px, width))
+
+
 def coarser_legends(legend: Legend) -> tuple[Legend, ...]:
     """The legends above ``legend`` from fine to coarse, each with parents in the next; none where classes have no parents."""
     found = [load_legend(name) for name in legend.parent_legends]
@@ -91,8 +101,6 @@ def map_blocks(
         :func:`ceiba.classification.maps.prediction.map_land_cover` and :func:`ceiba.classification.maps.trust.trust_bands`.
     """
     settings = settings or MapSettings()
-    if block_px < 1:
-        raise InputError(f"blocks of {block_px} pixels; at least 1 is needed")
     if not 0 <= 2 * rim_px < min(areas_ha.shape):
         raise InputError(f"a rim of {rim_px} pixels leaves nothing to map of {areas_ha.shape}")
     model.check_schema(features, legend)
@@ -102,29 +110,27 @@ def map_blocks(
     reach = minimum_unit.halo_px(settings.unit_ha, smallest)
     halo = settings.halo_px(smallest)
     coarser, linear = coarser_legends(legend), minimum_unit.linear_classes(legend)
-    bottom, right = height - rim_px, width - rim_px
-    for top in range(rim_px, bottom, block_px):
-        for left in range(rim_px, right, block_px):
-            rows, columns = slice(top, min(top + block_px, bottom)), slice(left, min(left + block_px, right))
-            around = _widen(rows, halo, height), _widen(columns, halo, width)
-            near = features.isel(y=around[0], x=around[1]).compute()
-            probabilities = predict_probabilities(model, near, legend)
-            smooth = smoothing.smooth_probabilities(
-                probabilities, window_px=settings.window_px, share=settings.share, smoothness=settings.smoothness
-            )
-            wider = _widen(rows, reach, height), _widen(columns, reach, width)
-            smooth = smooth.isel(y=_within(wider[0], around[0]), x=_within(wider[1], around[1]))
-            decided = decide_coherently(smooth, legend, coarser, first=settings.first)[legend.name]
-            if settings.unit_ha:
-                codes = smooth.isel({"class": 0}, drop=True).copy(data=decided)
-                decided = minimum_unit.apply_minimum_unit(
-                    codes, smooth, areas_ha[wider], unit_ha=settings.unit_ha, kept=linear
-                ).values
-            inner = _within(rows, wider[0]), _within(columns, wider[1])
-            own = {"y": _within(rows, around[0]), "x": _within(columns, around[1])}
-            trust = trust_bands(model, near.isel(own), probabilities.isel(own))
-            part = map_land_cover(smooth.isel(y=inner[0], x=inner[1]), decided[inner]).assign(trust.data_vars)
-            yield _within(rows, slice(rim_px, bottom)), _within(columns, slice(rim_px, right)), part
+    for inside in block_slices(height - 2 * rim_px, width - 2 * rim_px, block_px):
+        rows, columns = (slice(part.start + rim_px, part.stop + rim_px) for part in inside)
+        around = _widen(rows, halo, height), _widen(columns, halo, width)
+        near = load_block(features.isel(y=around[0], x=around[1]))
+        probabilities = predict_probabilities(model, near, legend)
+        smooth = smoothing.smooth_probabilities(
+            probabilities, window_px=settings.window_px, share=settings.share, smoothness=settings.smoothness
+        )
+        wider = _widen(rows, reach, height), _widen(columns, reach, width)
+        smooth = smooth.isel(y=_within(wider[0], around[0]), x=_within(wider[1], around[1]))
+        decided = decide_coherently(smooth, legend, coarser, first=settings.first)[legend.name]
+        if settings.unit_ha:
+            codes = smooth.isel({"class": 0}, drop=True).copy(data=decided)
+            decided = minimum_unit.apply_minimum_unit(
+                codes, smooth, areas_ha[wider], unit_ha=settings.unit_ha, kept=linear
+            ).values
+        inner = _within(rows, wider[0]), _within(columns, wider[1])
+        own = {"y": _within(rows, around[0]), "x": _within(columns, around[1])}
+        trust = trust_bands(model, near.isel(own), probabilities.isel(own))
+        part = map_land_cover(smooth.isel(y=inner[0], x=inner[1]), decided[inner])
+        yield *inside, part.assign(trust.data_vars)
 
 
 def map_by_blocks(
