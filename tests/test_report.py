@@ -250,6 +250,7 @@ def test_an_empty_run_has_a_page(tmp_path):
 def test_notes_of_every_shape():
     assert str(report.note_value(0.93456)) == "0.9346"
     assert str(report.note_value(1234567)) == "1\u202f234\u202f567"
+    assert str(report.note_value([2018, 2020])) == "2018, 2020" and str(report.note_value(10000)) == "10\u202f000"
     assert str(report.note_value(float("nan"))) == "–"
     assert str(report.note_value(None)) == "–"
     assert "sí" in report.note_value(True) and "yes" in report.note_value(True)

@@ -330,9 +330,10 @@ def fold(markup: Markup, rows: int) -> Markup:
 
 
 def number(value: float) -> str:
-    """A number for people: four significant digits, thousands apart by a thin space."""
+    """A number for people: four significant digits, thousands apart by a thin space from five digits on, so that years read as such."""
     if isinstance(value, float) and not math.isfinite(value):
         return "–"
     if float(value).is_integer() or abs(value) >= 1000:
-        return f"{value:,.0f}".replace(",", "\u202f")
+        whole = f"{value:,.0f}"
+        return whole.replace(",", "\u202f" if abs(value) >= 10_000 else "")
     return f"{value:.4g}"
