@@ -113,6 +113,12 @@ def test_a_stratum_that_nobody_read_is_named_and_left_out():
     assert shown.iloc[2, 1] == 0 and shown.iloc[2, 3] == "-"
     # All 40 right is not certain: Jeffreys' lower limit is 0.9396.
     assert shown.iloc[0, 4].startswith("100% (94%")
+    # An older sample with strata of its own is not of this design, whatever its points are called.
+    other = table.assign(stratum="all", stratum_pixels=2_500, stratum_ha=100.0)
+    whole = assessment.assess_map(other, cover, LEGEND, 2019, design=sample)
+    assert (whole.unsampled, whole.coverage) == ((), 1)
+    assert whole.classes["area_ha"].sum() == pytest.approx(strata["area_ha"].sum())
+    assert "/" not in design_tables.describe_design(other, whole, LEGEND, sample)
     random = responses.prepare_reference(answers.join(sample[["longitude", "latitude"]]), LEGEND)
     assert "Without a design" in design_tables.describe_design(random, found, LEGEND, None)
 

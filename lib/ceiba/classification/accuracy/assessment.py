@@ -235,7 +235,8 @@ def assess_map(
         Year of the map.
     design
         From :func:`ceiba.classification.accuracy.designs.draw_sample`, the samples that were to be told. Where none of a
-        stratum was, it is named under ``unsampled``, and areas are those of the rest.
+        stratum was, it is named under ``unsampled``, and areas are those of the rest. A design that the table is not of
+        (:func:`design_of`) plays no part.
     interval
         As :func:`estimate_accuracy` takes it.
 
@@ -261,7 +262,8 @@ def assess_map(
     if on_map.sum() < FEWEST_SAMPLES:
         return None
     area_ha = float(pixel_areas(land_cover.odc.geobox).where(land_cover.values > 0).sum())
-    sample = sample_of_table(table, strata=None if design is None else _strata_of(design))
+    drawn_from = design_of(table, design)
+    sample = sample_of_table(table, strata=None if drawn_from is None else _strata_of(drawn_from))
     return estimate_accuracy(
         mapped, reference, sample, part=on_map, part_area_ha=area_ha * sample.coverage, interval=interval
     )
@@ -308,6 +310,18 @@ def _on_map(table, land_cover, legend, year) -> tuple[pd.DataFrame, np.ndarray, 
     mapped = np.zeros(len(table), dtype="uint8")
     mapped[inside] = land_cover.values[place["row"].to_numpy()[inside], place["column"].to_numpy()[inside]]
     return table, mapped, reference, place
+
+
+def design_of(table: pd.DataFrame, design: pd.DataFrame | None) -> pd.DataFrame | None:
+    """The design, if every sample of the table is one of its samples, in the same stratum; else None.
+
+    A place may have a design that nobody has read yet beside an older reference sample with strata of its own.
+    """
+    if design is None or not {"sample_id", "stratum"} <= set(table.columns):
+        return None
+    strata = design.set_index(design["sample_id"].astype(str))["stratum"].astype(str)
+    found = strata.reindex(table["sample_id"].astype(str)).to_numpy()
+    return design if (found == table["stratum"].astype(str).to_numpy()).all() else None
 
 
 def _strata_of(design: pd.DataFrame) -> pd.DataFrame:

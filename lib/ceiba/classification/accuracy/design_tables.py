@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 
 from ceiba import labels
 from ceiba.classification.accuracy import designs
-from ceiba.classification.accuracy.assessment import DesignEstimate
+from ceiba.classification.accuracy.assessment import DesignEstimate, design_of
 from ceiba.errors import InputError
 from ceiba.legends import Legend
 
@@ -109,7 +109,7 @@ def describe_design(table: pd.DataFrame, assessed: DesignEstimate, legend: Legen
     simple random sample.
     """
     words = []
-    if design is not None:
+    if design_of(table, design) is not None:
         words.append(f"{labels.both('classification.design_told')}: {table['sample_id'].nunique()} / {len(design)}")
     if "stratum" not in table:
         words.append(labels.both("classification.design_random"))
