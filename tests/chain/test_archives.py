@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rasterio
+import xarray as xr
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -16,6 +17,8 @@ import ceiba.catalog
 from ceiba import ard
 from ceiba.ard.archives import FolderArchiveSource
 from ceiba.errors import InputError, SceneError
+from ceiba.grids import Period, find_area
+from ceiba.sources import Selection, load_block
 
 sys.path.insert(0, str(Path(__file__).parent))
 from tiny_work import COUNT, INDEX, make_ard  # noqa: E402
@@ -114,6 +117,13 @@ def test_counts_are_those_of_the_quality_bands(store, archive, add_tiny_area):
     expected = np.where(np.arange(32) % 3 == 0, 2, 3)
     assert np.array_equal(counts["clear_count"].values, np.broadcast_to(expected, (32, 32)))
     assert (counts["observation_count"] == 4).all()
+    # Opened lazily, nothing is read before a block is used, and then the same.
+    place, source = find_area(area).place("ard"), ceiba.catalog.find_source(find_area(area), "clear_observations")
+    selection = Selection(find_area(area), place, place.whole, Period(2019, 2019), scope="area", lazy=True)
+    lazy = source.load(selection, source.find(selection))
+    assert lazy["clear_count"].chunks is not None
+    part = {"y": slice(5, 20), "x": slice(3, 32)}
+    xr.testing.assert_identical(load_block(lazy.isel(part)), counts.isel(part))
 
 
 def test_granules_of_one_overpass_are_counted_once(own_store, archive, add_tiny_area):
