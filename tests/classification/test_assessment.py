@@ -114,14 +114,3 @@ def test_a_table_promises_no_certainty_where_all_of_few_samples_are_right():
     table = corrected_area_table(found, mapped, LEGEND)
     users = table["Exactitud del usuario | User's accuracy"]
     assert re.fullmatch(r"100% \((3|4|5|6)\d% - 100%\)", users[0]) and re.fullmatch(r"97% \(8\d% - (99|100)%\)", users[1])
-
-
-def test_a_design_by_which_a_table_was_not_drawn_is_refused():
-    """All its strata would count as unsampled, and areas as those of the rest."""
-    land_cover = wrap_xr(np.ones((50, 50), dtype="uint8"), GEOBOX)
-    _, _, table = points(np.random.default_rng(0), 40)
-    table = table.assign(code=1, stratum="forest", stratum_pixels=2500, sample_id=[f"r{number}" for number in range(40)])
-    other = table.assign(stratum=7)
-    with pytest.raises(InputError, match="strata forest of the reference sample are not in the design"):
-        assess_map(table, land_cover, LEGEND, 2019, design=other)
-    assert assess_map(table, land_cover, LEGEND, 2019).coverage == 1

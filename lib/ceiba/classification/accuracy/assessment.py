@@ -244,20 +244,8 @@ def assess_map(
     -------
     DesignEstimate or None
         None where fewer than 30 reference samples of the year lie on the map: too few to tell anything.
-
-    Raises
-    ------
-    InputError
-        Where the table has strata that the design does not have: it was drawn by another one.
     """
     table, mapped, reference, _ = _on_map(table, land_cover, legend, year)
-    if design is not None and "stratum" in table:
-        strange = sorted(set(table["stratum"].astype(str)) - set(design["stratum"].astype(str)))
-        if strange:
-            raise InputError(
-                f"strata {', '.join(strange[:5])} of the reference sample are not in the design; leave out a design by which "
-                "the sample was not drawn"
-            )
     on_map = mapped > 0
     if on_map.sum() < FEWEST_SAMPLES:
         return None
