@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from ceiba.change.classes import series
 from ceiba.change.classes.hidden_states import best_paths, expect_transitions, smooth_pixels
 from ceiba.change.classes.scores import score_change_years
 from ceiba.change.classes.series import change_model, class_change, smooth_series
@@ -160,20 +161,72 @@ def test_forbidden_transitions_never_appear_and_missing_years_are_bridged():
     values[:, 50:60] = np.nan
     images = stack(values, rules.codes)
     model = change_model(images, YEARS, rules, iterations=5)
-    assert (model.moves[:, rules.forbidden(1)] == 0).all() and np.allclose(model.moves.sum(axis=2), 1)
+    # What takes some years can first be seen after as many.
+    forbidden = [rules.forbidden(year - YEARS[0]) for year in YEARS[1:]]
+    assert all((moves[never] == 0).all() for moves, never in zip(model.moves, forbidden, strict=True))
+    assert np.allclose(model.moves.sum(axis=2), 1)
     found = class_change(images, model)
     path = found["path"].values[:, 0]
     place = np.zeros(256, dtype=int)
     place[rules.codes] = np.arange(8)
     kept = np.r_[0:50, 60:300]
-    assert not rules.forbidden(1)[place[path[:-1][:, kept]], place[path[1:][:, kept]]].any()
+    for step, never in enumerate(forbidden):
+        assert not never[place[path[step, kept]], place[path[step + 1, kept]]].any()
     pair = place[found["from_class"].values[0, kept]], place[found["to_class"].values[0, kept]]
-    assert not rules.forbidden(1)[pair].any()
+    assert not forbidden[-1][pair].any()
     assert (found["from_class"].values[0, 50:60] == 0).all() and (path[:, 50:60] == 0).all()
     assert np.isnan(found["change_probability"].values[0, 50:60]).all() and (path[2, :50] > 0).all()
     changed = found["change_year"].values[0] > 0
     assert (changed == (found["from_class"] != found["to_class"]).values[0]).all()
     assert np.allclose(smooth_series(images, model).sum("class").values[:, 0, kept], 1, atol=1e-5)
+
+
+def test_a_forest_grows_back_after_as_many_years_as_it_takes():
+    """Cropland becomes open forest in five years at least (the table): the sixth map may show it, the fifth may not."""
+    rules = load_rules(load_legend("colombia_17"))
+    groups = rules.groups.tolist()
+    field, forest = groups.index("cropland"), groups.index("open_forest")
+    assert rules.fewest_years[field, forest] == 5
+    years = tuple(range(2010, 2020))
+    values = np.full((len(years), 2, len(groups)), 0.01)
+    for pixel, grown in enumerate((2, 5)):
+        values[:grown, pixel, field] = 0.9
+        values[grown:, pixel, forest] = 0.9
+    values /= values.sum(axis=2, keepdims=True)
+    images = stack(values, rules.codes)
+    prior = np.full(len(groups), 1 / len(groups))
+    found = class_change(images, change_model(images, years, rules, class_prior=prior, iterations=0))
+    early, late = found["path"].values[:, 0].T
+    assert (late == np.repeat(rules.codes[[field, forest]], 5)).all()
+    assert found["change_year"].values[0, 1] == 2015
+    seen = early == rules.codes[forest]
+    assert not (seen[1:5] & (early[:4] == rules.codes[field])).any(), "two years are too few"
+
+
+def test_prior_is_taken_off_by_the_years_that_a_pixel_has():
+    """With one year of three a pixel is divided by the prior once, as its classifier asks (by hand: 0.2 / 0.1 against 0.8 / 0.9)."""
+    values = np.full((1, 3, 2), np.nan)
+    values[0, 1] = 0.2, 0.8
+    found = series._likelihoods(values, np.array([0.1, 0.9]), 0.5, 1.0)
+    assert found[0, 1] == pytest.approx([1, (0.8 / 0.9) / (0.2 / 0.1)])
+    assert (found[0, [0, 2]] == 1).all()
+    values[0, :] = 0.2, 0.8
+    twice = series._likelihoods(values, np.array([0.1, 0.9]), 0.5, 1.0)
+    assert twice[0, 1] == pytest.approx([1, (0.8 / 0.9 ** (2 / 3)) / (0.2 / 0.1 ** (2 / 3))])
+
+
+def test_an_impossible_series_is_no_data():
+    values = np.zeros((2, 1, 2))
+    values[0, 0, 0] = values[1, 0, 1] = 1.0
+    images = [
+        xr.DataArray(year[:, None], dims=("class", "y", "x"), coords={"class": [1, 2]})
+        for year in values.transpose(0, 2, 1)
+    ]
+    model = series.ChangeModel(
+        np.array([1, 2]), (2018, 2019), np.array([0.5, 0.5]), np.array([0.0, 0.0]), np.eye(2)[None]
+    )
+    found = class_change(images, model)
+    assert np.isnan(found["change_probability"]).all() and not found["from_class"].any() and not found["to_class"].any()
 
 
 def test_scores_by_hand():

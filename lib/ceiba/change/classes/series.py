@@ -33,8 +33,8 @@ class ChangeModel:
         Share of each class [1] in the first year.
     moves
         Probability of each class at the next year of the series [1], rows sum to 1, dims ``(step, class, class)``.
-    prior_power
-        Power of the class prior by which the probabilities of each year are divided [1].
+    independence
+        How far the years err independently [1], as of :func:`change_model`.
     evidence
         Power of the likelihoods of each year [1].
     iterations
@@ -46,7 +46,7 @@ class ChangeModel:
     class_prior: np.ndarray
     start: np.ndarray
     moves: np.ndarray
-    prior_power: float = 1.0
+    independence: float = 1.0
     evidence: float = 1.0
     iterations: int = 0
 
@@ -93,8 +93,9 @@ def change_model(
     """Transitions between the years of a series, estimated from its own probabilities.
 
     Expectation and maximisation over pairs of dates (Bruzzone and Serpico 1997, doi:10.1109/36.602528) and over series (Baum et
-    al. 1970), with the rules as a Dirichlet prior; what they forbid stays forbidden. Steps of the same number of years share
-    their transitions. At most 20,000 pixels take part, those of :func:`learning_pixels`.
+    al. 1970), with the rules as a Dirichlet prior; what they forbid stays forbidden, and what takes years to grow is forbidden
+    until the series has lasted as long. Steps of the same number of years share their transitions. At most 20,000 pixels take
+    part, those of :func:`learning_pixels`.
 
     Parameters
     ----------
@@ -110,9 +111,9 @@ def change_model(
     independence
         How far the years err independently [1]: at 1 every year's probabilities are divided by the class prior, as they must be
         where errors have nothing in common; at 0 only once for all years, as where they all err alike. Between, the power of the
-        prior is ``(1 + independence (years - 1)) / years``. The same pixel errs in much the same way every year; on two simulated
-        countries a half found 1 to 9 % more of the change than 1 at the same user's accuracy, with more classes right, and
-        a quarter and three quarters did nearly as well.
+        prior is ``(1 + independence (years - 1)) / years``, with the years of which a pixel has data. The same pixel errs in much
+        the same way every year; on two simulated countries a half found 1 to 9 % more of the change than 1 at the same user's
+        accuracy, with more classes right, and a quarter and three quarters did nearly as well.
     evidence
         Power of the likelihoods [1], above 0. Probabilities are calibrated on land apart from the training, and most of what makes
         them cautious stays the same from year to year in a pixel, so that a jump between two years tells more than they say. On
@@ -150,21 +151,22 @@ def change_model(
     if class_prior.shape != rules.codes.shape or not (class_prior >= 0).all() or not class_prior.sum() > 0:
         raise InputError(f"the class prior needs a share for each of {len(rules.codes)} classes; got {class_prior}")
     class_prior = class_prior / class_prior.sum()
-    power = (1 + independence * (len(years) - 1)) / len(years)
-    likelihoods = _likelihoods(values, class_prior, power, evidence)
+    likelihoods = _likelihoods(values, class_prior, independence, evidence)
     gaps = np.diff(years)
-    guess = np.stack([rules.prior(int(gap)) for gap in gaps])
-    model = ChangeModel(rules.codes, years, class_prior, class_prior, guess, power, evidence)
+    guess = np.stack(
+        [rules.prior(int(gap), known_years=year - years[0]) for gap, year in zip(gaps, years[1:], strict=True)]
+    )
+    model = ChangeModel(rules.codes, years, class_prior, class_prior, guess, independence, evidence)
     for number in range(iterations):
         starts, counts = np.zeros(len(class_prior)), np.zeros_like(guess)
         expect_transitions(likelihoods, model.start, model.moves, starts, counts)
         for gap in np.unique(gaps):
             counts[gaps == gap] = counts[gaps == gap].sum(axis=0)
-        moves = counts + weight_of_rules * guess
+        moves = np.where(guess > 0, counts + weight_of_rules * guess, 0.0)
         moves /= moves.sum(axis=2, keepdims=True)
         start = starts + weight_of_rules * class_prior
         moved = np.abs(moves - model.moves).max()
-        model = ChangeModel(rules.codes, years, class_prior, start / start.sum(), moves, power, evidence, number + 1)
+        model = ChangeModel(rules.codes, years, class_prior, start / start.sum(), moves, independence, evidence, number + 1)
         if moved < tolerance:
             break
     return model
@@ -217,7 +219,7 @@ def class_change(probabilities: Sequence[xr.DataArray], model: ChangeModel, *, t
         _, stays, steps, pairs = _smooth(likelihoods, model)
         change = (1 - stays.sum(axis=1)).clip(0, 1)
         changed = change > threshold
-        same = np.argmax(stays, axis=1)
+        same = np.where(np.isfinite(change), np.argmax(stays, axis=1), -1)  # no path is possible: no data
         out["change_probability"][pixels] = change
         out["change_year"][pixels] = np.where(changed, after[np.argmax(steps, axis=1)], 0)
         out["from_class"][pixels] = codes[np.where(changed, pairs[:, 0], same)]
@@ -278,7 +280,7 @@ def _blocks(probabilities: Sequence[xr.DataArray], model: ChangeModel) -> Iterat
         values = _pixels(probabilities, pixels)
         seen = np.isfinite(values).all(axis=2).any(axis=1)
         if seen.any():
-            yield pixels[seen], _likelihoods(values[seen], model.class_prior, model.prior_power, model.evidence)
+            yield pixels[seen], _likelihoods(values[seen], model.class_prior, model.independence, model.evidence)
 
 
 def _pixels(probabilities: Sequence[xr.DataArray], pixels: np.ndarray) -> np.ndarray:
@@ -287,8 +289,10 @@ def _pixels(probabilities: Sequence[xr.DataArray], pixels: np.ndarray) -> np.nda
     return np.stack(years, axis=1).astype("float64")
 
 
-def _likelihoods(values: np.ndarray, class_prior: np.ndarray, power: float, evidence: float) -> np.ndarray:
+def _likelihoods(values: np.ndarray, class_prior: np.ndarray, independence: float, evidence: float) -> np.ndarray:
     """Scaled likelihoods, at most 1 a year (Saerens et al. 2002, doi:10.1162/089976602753284446); 1 where a year has no data."""
+    seen = np.isfinite(values).all(axis=2).sum(axis=1)[:, None, None]
+    power = (1 + independence * (seen - 1)) / np.maximum(seen, 1)
     likelihoods = np.where(class_prior > 0, values / np.maximum(class_prior, 1e-12) ** power, 0.0)
     largest = likelihoods.max(axis=2, keepdims=True)
     likelihoods = np.maximum((likelihoods / np.where(largest > 0, largest, 1.0)) ** evidence, SMALLEST_LIKELIHOOD)

@@ -39,10 +39,14 @@ class TransitionRules:
             raise InputError(f"two dates lie {years} years apart; at least 1 is needed")
         return self.fewest_years > years
 
-    def prior(self, years: int) -> np.ndarray:
-        """Probability [1] of each class ``years`` later, rows sum to 1, forbidden ones are 0, dims ``(class, class)``."""
+    def prior(self, years: int, *, known_years: int = 0) -> np.ndarray:
+        """Probability [1] of each class ``years`` later, rows sum to 1, forbidden ones are 0, dims ``(class, class)``.
+
+        ``known_years``, at least ``years``, have passed since the series began: slow growth shows in the map of one year, but may
+        have been under way since then.
+        """
         matrix = np.linalg.matrix_power(self.yearly_rates, years)
-        matrix = np.where(self.forbidden(years), 0.0, matrix)
+        matrix = np.where(self.forbidden(max(years, known_years)), 0.0, matrix)
         return matrix / matrix.sum(axis=1, keepdims=True)
 
 
