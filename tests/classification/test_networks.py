@@ -140,7 +140,7 @@ def test_an_ensemble_is_the_mean_of_its_members_who_see_the_changes_of_a_series(
     ("kind", "options", "message"),
     [
         ("distilled", {"teacher": "distilled"}, "no teacher 'distilled'; there are"),
-        ("ensemble", {"members": ()}, "members of an ensemble are kinds"),
+        ("ensemble", {"members": (("svm",),)}, "members of an ensemble are kinds"),
         ("ensemble", {"dates": 7}, "series of 7 dates do not make 24 features"),
     ],
 )

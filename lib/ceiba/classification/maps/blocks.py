@@ -1,5 +1,6 @@
 """A map made block by block: the memory is that of a block with its halo, the result that of the whole at once."""
 
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -14,6 +15,8 @@ from ceiba.classification.models.land_cover_model import LandCoverModel
 from ceiba.errors import InputError
 from ceiba.legends import Legend, load_legend
 from ceiba.sources import load_block
+
+log = logging.getLogger(__name__)
 
 BLOCK_PX = 512
 COARSER_BANDS = {17: "land_cover_17", 8: "land_cover_8"}
@@ -109,6 +112,12 @@ def map_blocks(
     smallest = float(areas_ha.min())
     reach = minimum_unit.halo_px(settings.unit_ha, smallest)
     halo = settings.halo_px(smallest)
+    calibrated = is_calibrated(model, settings)
+    if not calibrated:
+        log.warning(
+            "the model is not calibrated for a window of %d pixels and a smoothness of %g: probabilities are too careful, "
+            "the classes are not affected", settings.window_px, settings.smoothness,
+        )  # fmt: skip
     coarser, linear = coarser_legends(legend), minimum_unit.linear_classes(legend)
     for inside in block_slices(height - 2 * rim_px, width - 2 * rim_px, block_px):
         rows, columns = (slice(part.start + rim_px, part.stop + rim_px) for part in inside)
@@ -129,8 +138,17 @@ def map_blocks(
         inner = _within(rows, wider[0]), _within(columns, wider[1])
         own = {"y": _within(rows, around[0]), "x": _within(columns, around[1])}
         trust = trust_bands(model, near.isel(own), probabilities.isel(own))
-        part = map_land_cover(smooth.isel(y=inner[0], x=inner[1]), decided[inner])
+        shown = smooth.isel(y=inner[0], x=inner[1])
+        if settings.window_px > 1 and calibrated:
+            shown = model.smoothed.apply(shown)
+        part = map_land_cover(shown, decided[inner])
         yield *inside, part.assign(trust.data_vars)
+
+
+def is_calibrated(model: LandCoverModel, settings: MapSettings) -> bool:
+    """Whether the probabilities of a map with these settings are calibrated: without smoothing, or with that of the model."""
+    smoothing_of = (settings.window_px, settings.share, settings.smoothness)
+    return settings.window_px == 1 or (model.smoothed is not None and model.smoothed.is_of(*smoothing_of))
 
 
 def map_by_blocks(

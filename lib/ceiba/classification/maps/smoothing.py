@@ -44,7 +44,8 @@ def smooth_probabilities(
     xr.DataArray
         Probabilities [1], same dims, float32, summing to 1. A pixel depends on those within :func:`halo_px` alone: tiles
         with such a halo give what the whole image gives. They are careful: as each class borrows from its best neighbors, the
-        largest falls below the share of pixels that are right (by 7 points on simulated countries).
+        largest falls below the share of pixels that are right (by 7 points on simulated countries), which
+        :class:`ceiba.classification.models.smoothed.SmoothedCalibration` mends.
 
     Raises
     ------

@@ -7,7 +7,7 @@ import numpy as np
 from scipy.optimize import minimize_scalar
 from sklearn.isotonic import IsotonicRegression
 
-TEMPERATURES = (0.2, 5.0)
+TEMPERATURES = (0.05, 5.0)
 FLOORS = (0.01, 0.02, 0.05, 0.1, 0.2)
 
 

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from importlib import metadata
 from pathlib import Path
 
@@ -16,7 +16,8 @@ from ceiba.classification.models.applicability import Applicability
 from ceiba.classification.models.calibration import Calibration, Isotonic, Softening, read_calibration
 from ceiba.classification.models.classifiers import DEFAULTS, KINDS, SERIES, Trained, fit_classifier, read_classifier
 from ceiba.classification.models.conformal import LabelSets
-from ceiba.classification.samples.points import TrainingSet
+from ceiba.classification.models.smoothed import SmoothedCalibration
+from ceiba.classification.samples.points import TrainingSet, Windows
 from ceiba.errors import InputError
 from ceiba.legends import Legend
 
@@ -50,6 +51,8 @@ class LandCoverModel:
         What makes its probabilities honest.
     sets, applicability
         Label sets and area of applicability, where they were fitted.
+    smoothed
+        What makes probabilities honest again after smoothing, where it was fitted.
     card
         Facts for people: training fingerprint, library versions, metrics.
     """
@@ -61,6 +64,7 @@ class LandCoverModel:
     calibration: Softening | Isotonic
     sets: LabelSets | None = None
     applicability: Applicability | None = None
+    smoothed: SmoothedCalibration | None = None
     card: Mapping[str, object] = field(default_factory=dict)
 
     @property
@@ -97,6 +101,7 @@ class LandCoverModel:
             "legend_fingerprint": self.legend_fingerprint,
             "calibration": self.calibration.facts(),
             "label_sets": vars(self.sets) if self.sets else None,
+            "smoothed": asdict(self.smoothed) if self.smoothed else None,
             "classifier_sha256": hashlib.sha256(classifier).hexdigest(),
             "applicability_sha256": hashlib.sha256(applicability).hexdigest(),
         }
@@ -133,6 +138,7 @@ class LandCoverModel:
             calibration=read_calibration(card["calibration"]),
             sets=LabelSets(**sets) if sets else None,
             applicability=Applicability.from_bytes(area) if area else None,
+            smoothed=SmoothedCalibration(**card["smoothed"]) if card["smoothed"] else None,
             card=card,
         )
 
@@ -196,11 +202,23 @@ def cross_predict(
 
     A class that is absent from a fold's training samples has probability 0 there.
     """
-    out = np.zeros((len(training), len(classes)), dtype="float32")
-    for fold in np.unique(folds):
+    windows = Windows(np.arange(len(training)), training.features[:, None])
+    return cross_predict_windows(training, windows, folds, classes, candidate=candidate, seed=seed)[:, 0]
+
+
+def cross_predict_windows(
+    training: TrainingSet, windows: Windows, folds: np.ndarray, classes: np.ndarray, *, candidate: Candidate, seed: int
+) -> np.ndarray:
+    """As :func:`cross_predict`, of the pixels around samples: dims ``(sample, pixel, class)``, NaN where a feature has no data."""
+    seen, fold_of = np.isfinite(windows.features).all(axis=2), folds[windows.samples]
+    out = np.where(seen[:, :, None], np.zeros(len(classes), dtype="float32"), np.float32(np.nan))
+    for fold in np.unique(fold_of):
         held = folds == fold
         model = fit_candidate(candidate, training.features[~held], training.codes[~held], seed=seed)
-        out[np.ix_(held, np.searchsorted(classes, model.classes))] = model.predict_proba(training.features[held])
+        here = seen & (fold_of == fold)[:, None]
+        columns = np.zeros((np.count_nonzero(here), len(classes)), dtype="float32")
+        columns[:, np.searchsorted(classes, model.classes)] = model.predict_proba(windows.features[here])
+        out[here] = columns
     return out
 
 
@@ -228,6 +246,7 @@ def train_model(
     metrics: Mapping[str, object],
     sets: LabelSets | None = None,
     applicability: Applicability | None = None,
+    smoothed: SmoothedCalibration | None = None,
 ) -> LandCoverModel:
     """Fit on all samples, with the calibration and the metrics measured by cross-validation."""
     content = hashlib.sha256()
@@ -254,5 +273,6 @@ def train_model(
         calibration=calibration.mapping,
         sets=sets,
         applicability=applicability,
+        smoothed=smoothed,
         card=card,
     )

@@ -21,10 +21,12 @@ from ceiba.classification.models.land_cover_model import (
     LandCoverModel,
     choose_candidate,
     cross_predict,
+    cross_predict_windows,
     list_candidates,
     train_model,
 )
-from ceiba.classification.samples.points import TrainingSet
+from ceiba.classification.models.smoothed import SmoothedCalibration, calibrate_smoothed
+from ceiba.classification.samples.points import TrainingSet, Windows
 from ceiba.classification.samples.spacing import join_groups, near_duplicates
 from ceiba.legends import Legend
 
@@ -45,6 +47,8 @@ class Trial:
         Fitted to the held-out probabilities of the candidate.
     sets
         Label sets, calibrated by blocks.
+    smoothed
+        Calibration of what smoothing makes of the probabilities; None where no pixels around samples were given.
     accuracy
         "blocked" and "random": the same candidate with blocks of land held out, and with samples drawn at random.
     """
@@ -55,11 +59,13 @@ class Trial:
     classes: np.ndarray
     calibration: Calibration
     sets: LabelSets
+    smoothed: SmoothedCalibration | None
     accuracy: Mapping[str, Accuracy]
 
     def metrics(self) -> dict[str, object]:
         """Figures for the card of the model and the notes of its product."""
-        return {split: measured.summary() for split, measured in self.accuracy.items()} | {
+        smoothed = {"smoothed_calibration_error": self.smoothed.error} if self.smoothed else {}
+        return {split: measured.summary() for split, measured in self.accuracy.items()} | smoothed | {
             "calibration_error": round(self.calibration.best_error, 4),
             "classifier": self.candidate.name,
             "calibration": self.calibration.method,
@@ -93,6 +99,7 @@ def try_candidates(
     block_size_m: float,
     set_level: float,
     seed: int,
+    windows: Windows | None = None,
 ) -> Trial:
     """Judge the candidates of a name by five folds of blocks of land.
 
@@ -110,6 +117,9 @@ def try_candidates(
         Share [1] of samples whose label set is to hold the true class.
     seed
         Decides folds and all that a classifier draws.
+    windows
+        Pixels around samples, from :func:`ceiba.classification.samples.points.extract_windows`: with them, probabilities are
+        calibrated for the usual smoothing too.
     """
     blocks = join_whole(training, block_size_m)
     folds = blocked_folds(training.codes, blocks, seed=seed)
@@ -125,7 +135,13 @@ def try_candidates(
         "random": measure_accuracy(classes[of_random.argmax(axis=1)], training.codes, legend.codes),
     }
     sets = fit_label_sets(calibration.probabilities, column, blocks, level=set_level)
-    return Trial(candidate, blocks, folds, classes, calibration, sets, accuracy)
+    smoothed = None
+    if windows is not None:
+        around = cross_predict_windows(training, windows, folds, classes, candidate=candidate, seed=seed)
+        seen = np.isfinite(around).all(axis=2)
+        around[seen] = calibration.mapping.apply(around[seen])
+        smoothed = calibrate_smoothed(around, column[windows.samples], folds[windows.samples])
+    return Trial(candidate, blocks, folds, classes, calibration, sets, smoothed, accuracy)
 
 
 def fit_model(training: TrainingSet, legend: Legend, trial: Trial, *, seed: int) -> LandCoverModel:
@@ -141,4 +157,5 @@ def fit_model(training: TrainingSet, legend: Legend, trial: Trial, *, seed: int)
         metrics=trial.metrics(),
         sets=trial.sets,
         applicability=known,
+        smoothed=trial.smoothed,
     )

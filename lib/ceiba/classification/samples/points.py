@@ -11,6 +11,7 @@ import xarray as xr
 from pyproj import Transformer
 
 from ceiba.classification.features.seasons import annual_features
+from ceiba.classification.maps.smoothing import WINDOW_PX
 from ceiba.classification.samples.label_files import label_columns, read_numbers
 from ceiba.errors import InputError, NoDateError
 from ceiba.legends import Legend
@@ -62,6 +63,22 @@ class TrainingSet:
         columns = ("features", "codes", "x", "y", "years", "rows", "groups")
         parts = {name: getattr(self, name) for name in columns}
         return replace(self, **{name: values[chosen] for name, values in parts.items() if values is not None})
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Features of the pixels around samples, which the smoothing of a map looks at.
+
+    Attributes
+    ----------
+    samples
+        Positions in the training set, ascending, dims ``(sample,)``.
+    features
+        Dims ``(sample, pixel, feature)``, float32, pixels row by row; NaN beyond the extent and where a feature has no data.
+    """
+
+    samples: np.ndarray
+    features: np.ndarray
 
 
 def read_samples(table: pd.DataFrame, legend: Legend) -> pd.DataFrame:
@@ -179,31 +196,82 @@ def extract_features(
     rows, values, names, missing = [], [], (), []
     for year in np.unique(sample_years):
         here = chosen[sample_years == year]
-        # Many samples of a pixel, as of a polygon and a point, have its features computed once.
-        pixel, of_sample = np.unique(place[["row", "column"]].to_numpy()[here], axis=0, return_inverse=True)
-        at = {dim: xr.DataArray(pixel[:, axis], dims="sample") for axis, dim in enumerate(source.odc.spatial_dims)}
         try:
-            features = make(source.isel(at), int(year))
+            given, columns = _features_of_pixels(source, place[["row", "column"]].to_numpy()[here], int(year), make)
         except NoDateError as error:
             # Samples are often of more years than there are mosaics of: those without count as samples without data.
             log.warning("%d samples of %d are left out: %s", len(here), year, error)
             missing.append(here)
             continue
-        given = tuple(str(name) for name in features.data_vars if name != "spatial_ref")
         if names and given != names:
             raise InputError(
                 f"the features of {year} are {', '.join(given)}, those of earlier years {', '.join(names)}"
             )
         names = given
-        columns = np.stack([np.asarray(features[name].values, dtype="float32") for name in names], axis=-1)
         rows.append(here)
-        values.append(columns[of_sample.reshape(-1)])
+        values.append(columns)
     if missing and not rows:
         years_asked = ", ".join(map(str, np.unique(sample_years)))
         raise NoDateError(f"the land-cover features have no date in any year of the samples: {years_asked}")
     rows += missing
     values += [np.full((len(here), len(names)), np.nan, dtype="float32") for here in missing]
     return assemble(samples, place, wanted, rows, values, names)
+
+
+def extract_windows(
+    source: xr.Dataset,
+    training: TrainingSet,
+    *,
+    window_px: int = WINDOW_PX,
+    most: int = 10_000,
+    season_start_month: int = 1,
+    make_features: Callable[[xr.Dataset, int], xr.Dataset] | None = None,
+) -> Windows:
+    """Features of the pixels around samples.
+
+    Parameters
+    ----------
+    source, season_start_month, make_features
+        As of :func:`extract_features`, which the samples came from.
+    training
+        The samples.
+    window_px
+        Side of the window around each sample [pixels], odd; usually that of the smoothing.
+    most
+        Samples at most; of more, so many are drawn at random, always the same.
+    """
+    if window_px < 1 or window_px % 2 == 0:
+        raise InputError(f"the window is {window_px} pixels; it needs an odd number, 1 or more")
+    chosen = np.arange(len(training))
+    if len(chosen) > most:
+        chosen = np.sort(np.random.default_rng(0).choice(chosen, most, replace=False))
+    make = make_features or functools.partial(annual_features, season_start_month=season_start_month)
+    geobox = source.odc.geobox
+    column, row = ~geobox.affine * (training.x[chosen], training.y[chosen])
+    steps = np.arange(window_px) - window_px // 2
+    down, across = (offset.ravel() for offset in np.meshgrid(steps, steps, indexing="ij"))
+    rows = np.floor(row).astype("int64")[:, None] + down
+    columns = np.floor(column).astype("int64")[:, None] + across
+    inside = (rows >= 0) & (rows < geobox.shape[0]) & (columns >= 0) & (columns < geobox.shape[1])
+    features = np.full((*rows.shape, len(training.names)), np.nan, dtype="float32")
+    years = training.years[chosen]
+    for year in np.unique(years):
+        here = inside & (years == year)[:, None]
+        features[here] = _features_of_pixels(source, np.stack([rows[here], columns[here]], axis=-1), int(year), make)[1]
+    return Windows(chosen, features)
+
+
+def _features_of_pixels(
+    source: xr.Dataset, pixels: np.ndarray, year: int, make: Callable[[xr.Dataset, int], xr.Dataset]
+) -> tuple[tuple[str, ...], np.ndarray]:
+    """Names of features, and their values at rows and columns, dims ``(pixel, feature)``."""
+    # Many samples of a pixel, as of a polygon and a point, have its features computed once.
+    pixel, of_sample = np.unique(pixels, axis=0, return_inverse=True)
+    at = {dim: xr.DataArray(pixel[:, axis], dims="sample") for axis, dim in enumerate(source.odc.spatial_dims)}
+    features = make(source.isel(at), year)
+    names = tuple(str(name) for name in features.data_vars if name != "spatial_ref")
+    values = np.stack([np.asarray(features[name].values, dtype="float32") for name in names], axis=-1)
+    return names, values[of_sample.reshape(-1)]
 
 
 def assemble(
