@@ -248,12 +248,15 @@ def server_url(gallery_environment) -> Iterator[str]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "ceiba.cli", "serve", "--port", str(port)]
-    server = subprocess.Popen(
-        command, env=os.environ | gallery_environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-    )
+    log = Path(gallery_environment["CEIBA_STORE"]).with_name("server.log")
+    # Into a file: a pipe that nobody empties is full after 64 KiB, and the server would wait for ever.
+    with log.open("wb") as written:
+        server = subprocess.Popen(
+            command, env=os.environ | gallery_environment, stdout=written, stderr=subprocess.STDOUT
+        )
     address = f"http://127.0.0.1:{port}"
     try:
-        wait_until_healthy(server, f"{address}/health")
+        wait_until_healthy(server, f"{address}/health", log)
         yield address
     finally:
         server.terminate()
@@ -263,11 +266,11 @@ def server_url(gallery_environment) -> Iterator[str]:
             server.kill()
 
 
-def wait_until_healthy(server: subprocess.Popen, address: str, *, patience_s: float = 180) -> None:
+def wait_until_healthy(server: subprocess.Popen, address: str, log: Path, *, patience_s: float = 180) -> None:
     deadline = time.monotonic() + patience_s
     while time.monotonic() < deadline:
         if server.poll() is not None:
-            pytest.fail(f"the server ended with code {server.returncode}: {server.stdout.read().decode()}")
+            pytest.fail(f"the server ended with code {server.returncode}: {log.read_text('utf-8')}")
         try:
             with urllib.request.urlopen(address, timeout=5) as answer:
                 if answer.status == 200:

@@ -42,7 +42,7 @@ def reacted(gallery_environment, tmp_path_factory) -> tuple[str, pd.DataFrame]:
 
 @pytest.fixture(scope="module")
 def served_reactions(server_url, gallery_environment):
-    """The same in the database of the session's server, which is as it was afterwards."""
+    """The same in the database of the session's server, which holds nothing else of the place, and nothing of it afterwards."""
     from ceiba.react2eo.reactions.publication import remove_region
     from ceiba.react2eo.reactions.reaction_store import open_database
 
@@ -53,8 +53,10 @@ def served_reactions(server_url, gallery_environment):
         from ceiba.react2eo.settings import Settings
 
         assert Settings.from_environment().reactions_url == url
+        engine = open_database(url)
+        # Votes of other tests would lie among them, some far away: the map would reach as far.
+        remove_region(engine, REGION)
         said = let_react(url)
     yield said
-    engine = open_database(url)
     remove_region(engine, REGION)
     engine.dispose()

@@ -51,9 +51,11 @@ def serve_store(settings: dict[str, str], *options: str) -> Iterator[str]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "ceiba.cli", "serve", "--port", str(port), *options]
-    server = subprocess.Popen(command, env=os.environ | settings, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    log = Path(settings["CEIBA_STORE"]).with_name(f"server-{port}.log")
+    with log.open("wb") as written:
+        server = subprocess.Popen(command, env=os.environ | settings, stdout=written, stderr=subprocess.STDOUT)
     try:
-        gallery.wait_until_healthy(server, f"http://127.0.0.1:{port}/health")
+        gallery.wait_until_healthy(server, f"http://127.0.0.1:{port}/health", log)
         yield f"http://127.0.0.1:{port}"
     finally:
         server.terminate()
